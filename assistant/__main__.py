@@ -1,0 +1,5 @@
+"""`python -m assistant` is the console script `assistant`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,250 @@
+"""The command line: `assistant chat`, `ask`, `models`, `serve`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from ._version import __version__
+from .errors import AssistantError
+
+if TYPE_CHECKING:
+    from .clients.base import Backend, ChatClient
+    from .reply import Reply
+    from .session import ChatSession
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_where = _options(
+    click.option(
+        "--backend",
+        type=click.Choice(["auto", "bedrock", "local"]),
+        default="auto",
+        show_default=True,
+        envvar="ASSISTANT_BACKEND",
+        help="Who answers: Amazon Bedrock, or the embedded model; auto takes Bedrock where AWS credentials are found.",
+    ),
+    click.option("--region", envvar="ASSISTANT_REGION", help="AWS region; by default the one of your AWS set-up."),
+    click.option("--profile", envvar="ASSISTANT_PROFILE", help="AWS profile; by default the one of your AWS set-up."),
+)
+
+_how = _options(
+    click.option("--model", "-m", envvar="ASSISTANT_MODEL", help="Model id, inference profile, ARN or short name."),
+    click.option("--system", "-s", help="Instructions for the model."),
+    click.option("--temperature", "-t", type=float, help="0 to 1; by default the model's own."),
+    click.option("--top-p", type=float, help="0 to 1; by default the model's own."),
+    click.option("--max-tokens", type=int, help="Longest answer, in tokens."),
+    click.option("--verbose", "-v", is_flag=True, help="Log the exact request and what it cost, to standard error."),
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """A personal assistant for Amazon Bedrock."""
+
+
+@cli.command()
+@click.argument("question", nargs=-1)
+@_where
+@_how
+@click.option("--usage", is_flag=True, help="Say how many tokens it took and what it cost, to standard error.")
+def ask(
+    question: tuple[str, ...], backend: Backend, region: str | None, profile: str | None, usage: bool, **settings: Any
+) -> None:
+    """Ask one QUESTION. Text from standard input is added to it: cat notes.txt | assistant ask "summarise it"."""
+    given = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    text = "\n\n".join(part for part in (" ".join(question), given.strip()) if part)
+    if not text:
+        raise click.UsageError('Ask something: assistant ask "…", or give it a text on standard input.')
+    session = _session(_client(backend, region, profile), settings)
+    reply = session.stream(text)
+    _show(reply)
+    if usage and reply.usage is not None:
+        cost = "unknown" if reply.usage.cost is None else f"{reply.usage.cost:.6f} USD"
+        counts = f"{reply.usage.total_input_tokens} + {reply.usage.output_tokens} tokens"
+        click.echo(f"{reply.model}: {counts}, cost {cost}, {reply.stop_reason}", err=True)
+    if reply.stop_reason == "cancelled":
+        sys.exit(130)
+
+
+@cli.command()
+@_where
+@_how
+def chat(backend: Backend, region: str | None, profile: str | None, **settings: Any) -> None:
+    """Talk in the terminal. Ctrl-C stops an answer; /retry, /undo, /reset and /exit do what they say."""
+    client = _client(backend, region, profile)
+    session = _session(client, settings)
+    click.echo(f"{session.model} — {getattr(client, 'description', '')}", err=True)
+    click.echo("Ctrl-C stops an answer, Ctrl-D or /exit leaves. /retry /undo /reset", err=True)
+    while True:
+        try:
+            text = input("> ").strip()
+        except KeyboardInterrupt:
+            click.echo(err=True)
+            continue
+        except EOFError:
+            break
+        if text in ("/exit", "/quit"):
+            break
+        try:
+            _answer(session, text)
+        except AssistantError as error:
+            _say_error(error)
+
+
+def _answer(session: ChatSession, text: str) -> None:
+    if not text:
+        return
+    if text == "/undo":
+        removed = session.undo()
+        click.echo("(nothing to undo)" if removed is None else f"(forgotten: {removed.user[:60]})", err=True)
+    elif text == "/reset":
+        session.reset()
+        click.echo("(a new conversation)", err=True)
+    elif text == "/retry":
+        _show(session.retry())
+    elif text.startswith("/") and " " not in text:
+        click.echo("Commands: /retry /undo /reset /exit", err=True)
+    else:
+        _show(session.stream(text))
+
+
+def _show(reply: Reply) -> None:
+    """Prints an answer as it comes; Ctrl-C ends the answer and nothing else."""
+    from .messages import Notice, Retrying, TextDelta
+
+    try:
+        for event in reply.events():
+            if isinstance(event, TextDelta):
+                sys.stdout.write(event.text)
+                sys.stdout.flush()
+            elif isinstance(event, Retrying):
+                reason = getattr(event.error, "message", event.error)
+                click.echo(f"({reason}; trying again in {event.wait:.0f} s)", err=True)
+            elif isinstance(event, Notice):
+                click.echo(f"({event.text})", err=True)
+    except KeyboardInterrupt:
+        reply.cancel()
+    finally:
+        click.echo()
+
+
+@cli.command()
+@_where
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def models(backend: Backend, region: str | None, profile: str | None, as_json: bool) -> None:
+    """List the models that can be asked."""
+    client = _client(backend, region, profile)
+    found = client.models()
+    notice = getattr(getattr(client, "listing", lambda: None)(), "notice", None)
+    if notice is not None:
+        click.echo(f"({notice.text})", err=True)
+    if as_json:
+        from dataclasses import asdict
+
+        click.echo(json.dumps([asdict(info) for info in found], indent=2, ensure_ascii=False))
+        return
+    rows = [("PROVIDER", "MODEL", "CONTEXT", "USD/M IN", "USD/M OUT", "")]
+    for info in found:
+        price = info.price
+        scale = price.regional if price and info.regional else 1
+        rows.append(
+            (
+                info.provider,
+                info.id,
+                f"{info.context_window:,}" if info.context_window else "?",
+                f"{price.input * scale:g}" if price else "?",
+                f"{price.output * scale:g}" if price else "?",
+                "LEGACY" if info.legacy else "",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@cli.command()
+@_where
+@click.option("--host", default="127.0.0.1", show_default=True, envvar="ASSISTANT_HOST", help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=7860, show_default=True, envvar="ASSISTANT_PORT", help="0: any free."
+)
+@click.option("--share", is_flag=True, envvar="ASSISTANT_SHARE", help="A public link; never without a login.")
+@click.option("--auth", metavar="USER:PASSWORD", envvar="ASSISTANT_AUTH", help="Ask for this login.")
+@click.option("--data-dir", type=click.Path(file_okay=False), envvar="ASSISTANT_DATA_DIR", help="Where chats are kept.")
+@click.option("--database-url", envvar="ASSISTANT_DATABASE_URL", help="An SQLAlchemy URL in place of SQLite there.")
+@click.option("--verbose", "-v", is_flag=True, envvar="ASSISTANT_VERBOSE", help="Log requests and what they cost.")
+@click.option("--no-browser", is_flag=True, envvar="ASSISTANT_NO_BROWSER", help="Do not open the page in a browser.")
+def serve(**options: Any) -> None:
+    """Serve the chat page."""
+    try:
+        from importlib import import_module
+
+        run = import_module("assistant_app").run
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f'The page needs a package that is not installed ({error.name}): pip install "assistant[app]"'
+        ) from error
+    run(**options)
+
+
+def _client(backend: Backend, region: str | None, profile: str | None) -> ChatClient:
+    from .clients.base import connect
+
+    return connect(backend, region=region, profile=profile)
+
+
+def _session(client: ChatClient, settings: dict[str, Any]) -> ChatSession:
+    from .session import ChatSession
+
+    return ChatSession(client, **settings)
+
+
+def _say_error(error: AssistantError) -> None:
+    click.echo(f"Error: {error}", err=True)
+
+
+def run_command(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs a command and leaves the process: 0, 1 after an error, 2 after a wrong option, 130 after Ctrl-C."""
+    try:
+        command.main(args=arguments, standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.UsageError as error:
+        # One line that says what is wrong; the usage is what --help is for.
+        click.echo(f"Error: {error.format_message()}", err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        click.echo(f"Error: {error.format_message()}", err=True)
+        sys.exit(1)
+    except AssistantError as error:
+        _say_error(error)
+        logging.getLogger("assistant").debug("cli.error", exc_info=error)
+        sys.exit(1)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # `assistant ask … | head`: whoever reads has had enough.
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(0)
+
+
+def main() -> NoReturn:
+    run_command(cli)

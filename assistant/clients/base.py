@@ -1,0 +1,150 @@
+"""ChatClient: what every client can do; connect(): the one that fits where we are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from ..errors import InvalidRequestError
+from ..messages import Message, TokenCount
+from ..reply import Reply
+
+if TYPE_CHECKING:
+    from ..catalog import ModelInfo
+
+Effort = Literal["low", "medium", "high", "xhigh", "max"]
+Backend = Literal["auto", "bedrock", "local"]
+
+# What stream() takes as messages: one text, or messages in order.
+Messages = str | Message | Iterable[Message | Mapping[str, Any]]
+
+
+@runtime_checkable
+class ChatClient(Protocol):
+    """Whoever answers. A session, a memory and the page need no more than this.
+
+    `stream` checks its arguments and returns at once; the request goes out at the reply's first step, in the
+    thread that takes it. None means "the model's own": it is not sent. Errors are AssistantErrors.
+    """
+
+    @property
+    def default_model(self) -> str: ...
+
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        system: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        stop_sequences: Sequence[str] = (),
+        effort: Effort | None = None,
+        thinking: bool | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Reply: ...
+
+    def complete(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        system: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        stop_sequences: Sequence[str] = (),
+        effort: Effort | None = None,
+        thinking: bool | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Reply: ...
+
+    def models(self) -> list[ModelInfo]: ...
+
+    def model_info(self, model: str | None = None) -> ModelInfo: ...
+
+    def count_tokens(
+        self, messages: Messages, *, model: str | None = None, system: str | None = None
+    ) -> TokenCount: ...
+
+
+def as_messages(messages: Messages) -> list[Message]:
+    """Messages in order, checked: something to say, roles that exist, and the user speaks first.
+
+    A mapping has the keys `role` and `content` (or `text`), as the raw SDKs take them.
+    """
+    if isinstance(messages, str):
+        messages = [Message("user", messages)]
+    elif isinstance(messages, Message):
+        messages = [messages]
+    checked: list[Message] = []
+    for given in messages:
+        message = given if isinstance(given, Message) else _from_mapping(given)
+        if message.role not in ("user", "assistant"):
+            raise InvalidRequestError(
+                f"A message has the role {message.role!r}.",
+                hint="Roles are 'user' and 'assistant'; instructions go into system=.",
+            )
+        if not message.text.strip() and not message.documents:
+            raise InvalidRequestError("A message is empty.", hint="Leave it out, or say something.")
+        checked.append(message)
+    if not checked:
+        raise InvalidRequestError("There are no messages.", hint="Send at least one.")
+    if checked[0].role != "user":
+        raise InvalidRequestError(
+            "The first message is not the user's.", hint="Most models want a conversation to begin with the user."
+        )
+    return checked
+
+
+def _from_mapping(given: Mapping[str, Any]) -> Message:
+    content = given.get("content", given.get("text"))
+    if isinstance(content, list) and all(isinstance(part, Mapping) and "text" in part for part in content):
+        content = "".join(part["text"] for part in content)
+    if not isinstance(content, str):
+        raise InvalidRequestError(
+            "A message's content is neither a string nor a list of text parts.",
+            hint='Pass Message("user", "…") or {"role": "user", "content": "…"}.',
+        )
+    return Message(given.get("role", "user"), content)
+
+
+def connect(
+    backend: Backend = "auto",
+    *,
+    region: str | None = None,
+    profile: str | None = None,
+    endpoint_url: str | None = None,
+) -> ChatClient:
+    """The client that fits: Bedrock where a region and credentials are found, else the embedded model.
+
+    Looks, in this order, at the arguments, the environment, the profile and the container variables; at the
+    instance metadata service only where a region is named too, for at most 1 s. The client's `reason` says why it was
+    chosen. Nothing switches after the start. Raises CredentialsError or InvalidRequestError where the backend
+    that was asked for by name lacks something.
+    """
+    if backend not in ("auto", "bedrock", "local"):
+        raise InvalidRequestError(f"There is no backend {backend!r}.", hint="Choose auto, bedrock or local.")
+    if backend == "local":
+        from .local import LocalClient
+
+        return LocalClient(reason="asked for by name")
+    from .aws import AwsSetup
+
+    setup = AwsSetup(region=region, profile=profile, endpoint_url=endpoint_url)
+    found = setup.find()
+    if backend == "bedrock" or found.usable:
+        from .bedrock import BedrockClient
+
+        found.check()
+        return BedrockClient(setup=setup, reason=found.reason if backend == "auto" else "asked for by name")
+    from .local import LocalClient
+
+    return LocalClient(reason=found.reason)
+
+
+def environment(name: str) -> str | None:
+    """ASSISTANT_<name>, or None where it is unset or empty."""
+    return os.environ.get(f"ASSISTANT_{name}") or None

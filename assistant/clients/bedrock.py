@@ -1,0 +1,304 @@
+"""BedrockClient: picks the wire, keeps the model's rules, retries, and adds up what it cost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..catalog import ModelInfo, base_id, model_info, split_model_id
+from ..errors import AssistantError, CredentialsError, InvalidRequestError, ServiceError
+from ..messages import Completed, Notice, TokenCount
+from ..reply import CancelToken, Reply, SourceItem
+from ..tokens import estimate_tokens
+from .aws import AwsSetup
+from .base import Effort, Messages, as_messages, environment
+from .claude import ClaudeWire
+from .converse import ConverseWire
+from .listing import Listing, list_models, nearest_profile
+from .retry import RetryPolicy
+from .rules import LEARNED, Wishes, check, fit, fit_messages, refused_parameter
+from .wire import Request, open_and_read
+
+logger = logging.getLogger("assistant")
+
+# The newest small Claude: ten times cheaper than the one before it, and offered in every geography (models.toml).
+DEFAULT_MODEL = "claude-haiku-5-5"
+
+# A listing is three requests; models come by the month.
+LISTING_SECONDS = 3600.0
+
+
+class BedrockClient:
+    """Amazon Bedrock, every chat model of every provider. Thread-safe; share one.
+
+    `region`, `profile`: the ordinary AWS chain where None. `endpoint_url`: for the runtime alone, AWS_ENDPOINT_URL_* hold
+    too. `guardrail`: (id, version). `service_tier`: "priority", "default", "flex" or "reserved". `request_metadata`: up to
+    16 strings that go into the invocation logs. `connect_timeout` and `read_timeout` are in seconds; the second is
+    between two pieces of an answer, not for the whole of it. `retry`: see RetryPolicy.
+
+    Construction makes no request. A model is named by its id, its inference profile, an ARN, or short: "claude-haiku-4-5".
+    """
+
+    backend = "bedrock"
+
+    def __init__(
+        self,
+        region: str | None = None,
+        profile: str | None = None,
+        endpoint_url: str | None = None,
+        guardrail: tuple[str, str] | None = None,
+        service_tier: str | None = None,
+        request_metadata: Mapping[str, str] | None = None,
+        connect_timeout: float = 5.0,
+        read_timeout: float = 60.0,
+        retry: RetryPolicy | None = None,
+        *,
+        connections: int = 100,
+        reason: Notice | None = None,
+        setup: AwsSetup | None = None,
+    ) -> None:
+        _check_options(guardrail, service_tier, request_metadata)
+        self.reason = reason or Notice("asked_for", "asked for by name")
+        self.retry = retry or RetryPolicy()
+        self._setup = setup or AwsSetup(region, profile, endpoint_url)
+        self._options: dict[str, Any] = {
+            "guardrail": guardrail,
+            "service_tier": service_tier,
+            "metadata": dict(request_metadata or {}),
+        }
+        transport: dict[str, Any] = {
+            "connect_timeout": connect_timeout,
+            "read_timeout": read_timeout,
+            "connections": connections,
+        }
+        self._claude = ClaudeWire(self._setup, **transport)
+        self._converse = ConverseWire(self._setup, **transport)
+        self._lock = threading.Lock()
+        self._listing: tuple[float, Listing] | None = None
+
+    @property
+    def region(self) -> str:
+        """Raises InvalidRequestError where no region is named anywhere."""
+        return self._setup.region
+
+    @property
+    def default_model(self) -> str:
+        """ASSISTANT_MODEL, or a small Claude, by the id that is called in this region."""
+        return self.resolve(environment("MODEL") or DEFAULT_MODEL)[0].id
+
+    @property
+    def description(self) -> str:
+        return f"Amazon Bedrock, {self.region}"
+
+    def resolve(self, model: str | None) -> tuple[ModelInfo, list[Notice]]:
+        """The model that is called for a name, and what there is to say about the choice. Makes no request.
+
+        A short name is completed, and a base id that is offered through inference profiles alone gets the profile
+        of the region's own geography, global next. It is never another model. Raises ModelNotFoundError for retired ones.
+        """
+        if model is None:
+            model = environment("MODEL") or DEFAULT_MODEL
+        info = model_info(model)
+        parts = split_model_id(model)
+        if parts.opaque or parts.geography or model.startswith("arn:"):
+            return info, []
+        base = model if parts.provider else base_id(parts.name) or model
+        geography = None if info.on_demand else nearest_profile(info, self.region)
+        if geography is None:
+            return model_info(base), []
+        profile = f"{geography}.{base}"
+        if not parts.provider:
+            # Whoever uses a short name leaves the rest to us.
+            return model_info(profile), []
+        text = f"{base} is offered through inference profiles: {profile} is used."
+        return model_info(profile), [Notice("profile_chosen", text, {"model": base, "profile": profile})]
+
+    def model_info(self, model: str | None = None) -> ModelInfo:
+        """What is known of a model (None: the default one), by the id that would be called. Makes no request."""
+        return self.resolve(model)[0]
+
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        system: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        stop_sequences: Sequence[str] = (),
+        effort: Effort | None = None,
+        thinking: bool | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """The answer to `messages`, not begun yet: the request goes out at the reply's first step.
+
+        `temperature` and `top_p`: 0 to 1. `max_tokens`: from 1 to the model's maximum; None means 1,024, or 8,192 where
+        the model thinks by default. `thinking`: on, off, or the model's own way. `extra`: further fields of the wire.
+        What the model does not take is left out, and `reply.notices` says so. Raises InvalidRequestError for values out
+        of range and ModelNotFoundError for retired models, before anything is sent.
+        """
+        info, notices = self.resolve(model)
+        wishes = Wishes(max_tokens, temperature, top_p, tuple(stop_sequences), effort, thinking, extra)
+        check(wishes, info)
+        request = Request(
+            info=info,
+            region=self.region,
+            messages=fit_messages(as_messages(messages), info),
+            max_tokens=max_tokens if max_tokens is not None else info.default_max_tokens,
+            system=system or None,
+            cache_system=_worth_caching(system, info),
+            **self._options,
+        )
+
+        def source(token: CancelToken) -> Iterator[SourceItem]:
+            yield from notices
+            turn = _Turn(self, request, wishes, token)
+            yield from self.retry.run(token, turn.attempt)
+
+        return Reply(source, model=info.id)
+
+    def complete(self, messages: Messages, **options: Any) -> Reply:
+        """The same as `stream`, read to its end; blocks. Raises what the answer failed with."""
+        return self.stream(messages, **options).drain()
+
+    def models(self, *, refresh: bool = False) -> list[ModelInfo]:
+        """What this account and region offer, by provider; kept for an hour. Blocks for a few requests.
+
+        Without the permissions to list, it is what models.toml knows: `listing().notice` says so.
+        """
+        return self.listing(refresh=refresh).models
+
+    def listing(self, *, refresh: bool = False) -> Listing:
+        with self._lock:
+            kept = self._listing
+        if kept and not refresh and time.monotonic() - kept[0] < LISTING_SECONDS:
+            return kept[1]
+        control = self._setup.boto3_client("bedrock", connect_timeout=5, read_timeout=20)
+        listing = list_models(control, self.region)
+        with self._lock:
+            self._listing = (time.monotonic(), listing)
+        return listing
+
+    def count_tokens(
+        self, messages: Messages, *, model: str | None = None, system: str | None = None
+    ) -> TokenCount:
+        """Input tokens of a request. Exact where CountTokens serves the model, else estimated; blocks for one request."""
+        info, _ = self.resolve(model)
+        checked = fit_messages(as_messages(messages), replace(info, prefill=True))
+        request = Request(info, self.region, checked, max_tokens=1, system=system)
+        body = self._converse.body(request)
+        counted = {name: body[name] for name in ("messages", "system") if name in body}
+        # The operation takes base ids only.
+        base = base_id(info.name) or info.id
+        try:
+            answer = self._converse.client().count_tokens(modelId=base, input={"converse": counted})
+            return TokenCount(int(answer["inputTokens"]), exact=True)
+        except Exception as error:
+            logger.debug("bedrock.count_tokens_estimated", extra={"model": base, "error": str(error)})
+        text = "\n".join([system or "", *(message.text for message in checked)])
+        return TokenCount(estimate_tokens(text), exact=False)
+
+    def warm(self) -> None:
+        """Builds the clients and loads what they need, without a request, so that the first reply does not wait for it."""
+        self._claude.client()
+        self._converse.client()
+
+    def read(self, request: Request, token: CancelToken) -> Iterator[SourceItem]:
+        """One request, once, on the wire of its model."""
+        wire = self._claude if request.info.is_claude else self._converse
+        logger.debug("bedrock.request", extra={"model": request.model, "body": wire.body(request)})
+        try:
+            yield from open_and_read(lambda: wire.open(request), token)
+        except CredentialsError:
+            # The next turn looks for a new login; nothing is restarted for that.
+            self._setup.forget()
+            self._claude.forget()
+            self._converse.forget()
+            raise
+
+
+class _Turn:
+    """The attempts at one reply: each is a request that fits the model by what is known then."""
+
+    def __init__(self, client: BedrockClient, request: Request, wishes: Wishes, token: CancelToken) -> None:
+        self._client = client
+        self._request = request
+        self._wishes = wishes
+        self._token = token
+        self._told: set[str] = set()
+        self._was_empty = False
+
+    def attempt(self) -> Iterator[SourceItem]:
+        request, notices = fit(self._request, self._wishes)
+        yield from self._new(notices)
+        try:
+            yield from self._checked(request)
+        except InvalidRequestError as error:
+            parameter = refused_parameter(error.message, request)
+            if parameter is None:
+                raise
+            LEARNED.learn(request.info.name, parameter)
+            corrected, notices = fit(self._request, self._wishes)
+            yield from self._new(notices)
+            yield from self._checked(corrected)
+
+    def _new(self, notices: list[Notice]) -> Iterator[Notice]:
+        for notice in notices:
+            if notice.text not in self._told:
+                self._told.add(notice.text)
+                yield notice
+
+    def _checked(self, request: Request) -> Iterator[SourceItem]:
+        """The reply, unless it is an empty one. White space alone is nothing said, and is held back until more comes."""
+        items = self._client.read(request, self._token)
+        blank = ""
+        for item in items:
+            if isinstance(item, str):
+                if item.isspace():
+                    blank += item
+                    continue
+                yield blank + item
+                # From here on nothing is looked at any more: this is the path of every delta.
+                yield from items
+                return
+            if isinstance(item, Completed):
+                yield from self._nothing_said(item, request)
+            yield item
+
+    def _nothing_said(self, end: Completed, request: Request) -> Iterator[Notice]:
+        """Says why there is no text, or raises for a reply that should not be empty."""
+        if end.stop_reason == "max_tokens":
+            text = f"The model used its whole allowance of {request.max_tokens} tokens for thinking. Give it more max_tokens."
+            yield Notice("all_thinking", text, {"max_tokens": request.max_tokens})
+        elif end.stop_reason == "end_turn":
+            error: AssistantError = ServiceError(
+                "The model's answer was empty.",
+                hint="Try again, or say it in other words.",
+                model=request.model,
+                region=request.region,
+                # Once: an answer that stays empty is the model's.
+                transient=not self._was_empty,
+            )
+            self._was_empty = True
+            raise error
+
+
+def _worth_caching(system: str | None, info: ModelInfo) -> bool:
+    return bool(system) and info.cache_minimum is not None and estimate_tokens(system or "") >= info.cache_minimum
+
+
+def _check_options(
+    guardrail: tuple[str, str] | None, service_tier: str | None, metadata: Mapping[str, str] | None
+) -> None:
+    if guardrail is not None and (len(guardrail) != 2 or not all(isinstance(part, str) and part for part in guardrail)):
+        raise InvalidRequestError("guardrail is a pair: (identifier, version).", hint='For example ("abc123", "1").')
+    tiers = ("priority", "default", "flex", "reserved")
+    if service_tier is not None and service_tier not in tiers:
+        raise InvalidRequestError(f"service_tier is {service_tier!r}.", hint="It is one of " + ", ".join(tiers) + ".")
+    if metadata and (len(metadata) > 16 or not all(isinstance(value, str) for value in metadata.values())):
+        raise InvalidRequestError("request_metadata holds at most 16 entries, all of them strings.")

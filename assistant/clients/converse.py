@@ -1,0 +1,206 @@
+"""The Converse wire: every model that is not Claude, through boto3's converse_stream."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from ..documents import Document
+from ..errors import AssistantError, CredentialsError, InvalidRequestError
+from ..messages import Completed, Message, ThinkingDelta, Usage
+from ..reply import SourceItem, UsageSoFar
+from .aws import AwsSetup
+from .faults import connection_error, incomplete, interrupted, retry_after_of, service_error
+from .wire import Request, document_text, shut_down, stop_reason_of
+
+CACHE_POINT = {"cachePoint": {"type": "default"}}
+
+
+class ConverseWire:
+    """Thread-safe; the boto3 client is built at the first call and shared."""
+
+    def __init__(self, setup: AwsSetup, *, connect_timeout: float, read_timeout: float, connections: int) -> None:
+        self._setup = setup
+        self._config = {
+            "connect_timeout": connect_timeout,
+            "read_timeout": read_timeout,
+            "max_pool_connections": connections,
+        }
+        self._lock = threading.Lock()
+        self._client: Any = None
+
+    def forget(self) -> None:
+        """The next call builds a new client, with what AwsSetup finds then. Replies under way keep the old one."""
+        with self._lock:
+            self._client = None
+
+    def client(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = self._setup.boto3_client("bedrock-runtime", **self._config)
+            return self._client
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """The arguments of converse_stream. Unset ones are left out: None is refused by botocore."""
+        config: dict[str, Any] = {"maxTokens": request.max_tokens}
+        if request.temperature is not None:
+            config["temperature"] = request.temperature
+        if request.top_p is not None:
+            config["topP"] = request.top_p
+        if request.stop_sequences:
+            config["stopSequences"] = list(request.stop_sequences)
+        body: dict[str, Any] = {
+            "modelId": request.model,
+            "messages": [_message(message) for message in request.messages],
+            "inferenceConfig": config,
+        }
+        if request.system:
+            body["system"] = [{"text": request.system}]
+            if request.cache_system:
+                body["system"].append(CACHE_POINT)
+        if request.effort is not None:
+            body["outputConfig"] = {"effort": request.effort}
+        if request.extra:
+            body["additionalModelRequestFields"] = dict(request.extra)
+        if request.guardrail:
+            body["guardrailConfig"] = {
+                "guardrailIdentifier": request.guardrail[0],
+                "guardrailVersion": request.guardrail[1],
+            }
+        if request.service_tier:
+            body["serviceTier"] = {"type": request.service_tier}
+        if request.metadata:
+            body["requestMetadata"] = dict(request.metadata)
+        return body
+
+    def open(self, request: Request) -> ConverseStream:
+        try:
+            response = self.client().converse_stream(**self.body(request))
+        except Exception as error:
+            raise translate(error, request.model, request.region) from error
+        return ConverseStream(response["stream"], request)
+
+
+class ConverseStream:
+    """One open response: `events` is botocore's EventStream."""
+
+    def __init__(self, events: Any, request: Request) -> None:
+        self._events = events
+        self._request = request
+        # botocore has no public way to the socket, and none other wakes a blocked reader (close() itself blocks).
+        raw = getattr(events, "_raw_stream", None)
+        self._socket = getattr(getattr(raw, "connection", None), "sock", None)
+
+    def wake(self) -> None:
+        shut_down(self._socket)
+
+    def close(self) -> None:
+        # An abandoned EventStream keeps its connection until it is garbage collected.
+        with suppress(Exception):
+            self._events.close()
+
+    def items(self) -> Iterator[SourceItem]:
+        request = self._request
+        shown = False
+        usage: Usage | None = None
+        stop: str | None = None
+        try:
+            for event in self._events:
+                if "contentBlockDelta" in event:
+                    delta = event["contentBlockDelta"]["delta"]
+                    text = delta.get("text")
+                    if text:
+                        shown = True
+                        yield text
+                    elif "reasoningContent" in delta and delta["reasoningContent"].get("text"):
+                        shown = True
+                        yield ThinkingDelta(delta["reasoningContent"]["text"])
+                elif "messageStop" in event:
+                    stop = event["messageStop"]["stopReason"]
+                elif "metadata" in event and "usage" in event["metadata"]:
+                    usage = request.priced(_usage(event["metadata"]["usage"]))
+                    yield UsageSoFar(usage)
+        except Exception as cause:
+            # After messageStop the answer is whole; only its accounting may be missing.
+            if stop is None:
+                error = translate(cause, request.model, request.region, headers=True)
+                raise interrupted(error) if shown and error.transient else error from cause
+        if stop is None:
+            raise incomplete(request.model, request.region, shown=shown)
+        # A reply without its accounting cost something nobody knows.
+        yield Completed(stop_reason_of(stop), usage or Usage(cost=None), stop)
+
+
+def translate(
+    error: BaseException, model: str | None, region: str | None, *, headers: bool = False
+) -> AssistantError:
+    """The AssistantError for what boto3, botocore or urllib3 raised. `headers`: the response had begun."""
+    from botocore import exceptions as aws
+
+    where: dict[str, Any] = {"model": model, "region": region}
+    if isinstance(error, AssistantError):
+        return error
+    if isinstance(error, aws.ClientError):
+        response: Any = error.response
+        meta = response.get("ResponseMetadata", {})
+        return service_error(
+            response["Error"].get("Code", ""),
+            response["Error"].get("Message", ""),
+            status=meta.get("HTTPStatusCode", 200),
+            retry_after=retry_after_of(meta.get("HTTPHeaders", {})),
+            **where,
+        )
+    if isinstance(
+        error,
+        (
+            aws.NoCredentialsError,
+            aws.PartialCredentialsError,
+            aws.CredentialRetrievalError,
+            aws.TokenRetrievalError,
+            aws.UnauthorizedSSOTokenError,
+            aws.SSOTokenLoadError,
+            aws.ProfileNotFound,
+        ),
+    ):
+        return CredentialsError(f"The AWS credentials can't be used: {error}", **where)
+    if isinstance(error, (aws.ParamValidationError, aws.InvalidEndpointConfigurationError, aws.NoRegionError)):
+        return InvalidRequestError(str(error), **where)
+    return connection_error(error, shown=False, headers=headers, **where)
+
+
+def _usage(reported: dict[str, Any]) -> Usage:
+    return Usage(
+        reported.get("inputTokens", 0),
+        reported.get("outputTokens", 0),
+        reported.get("cacheReadInputTokens", 0),
+        reported.get("cacheWriteInputTokens", 0),
+        None,
+    )
+
+
+def _message(message: Message) -> dict[str, Any]:
+    content = [_document(document, index) for index, document in enumerate(message.documents, 1)]
+    if message.cache and content:
+        content.append(CACHE_POINT)
+    if message.text.strip():
+        content.append({"text": message.text})
+    elif any("document" in block for block in content):
+        # A document needs a text beside it in the same message.
+        content.append({"text": "-"})
+    if message.cache and not message.documents:
+        content.append(CACHE_POINT)
+    return {"role": message.role, "content": content}
+
+
+def _document(document: Document, index: int) -> dict[str, Any]:
+    if document.is_image:
+        return {"image": {"format": document.format, "source": {"bytes": document.data}}}
+    if document.is_text:
+        # Every model reads text; not every one takes documents.
+        return {"text": document_text(document)}
+    # The service's own guide: names can carry instructions to the model, so a neutral one goes out.
+    return {
+        "document": {"format": document.format, "name": f"document-{index}", "source": {"bytes": document.data}}
+    }

@@ -1,0 +1,163 @@
+"""From what the service or the network says to an AssistantError: one table for both wires."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..catalog import base_id, split_model_id, successor
+from ..errors import (
+    AssistantError,
+    ContextTooLongError,
+    CredentialsError,
+    InvalidRequestError,
+    ModelAccessError,
+    ModelNotFoundError,
+    ServiceError,
+    StreamInterruptedError,
+    ThrottledError,
+)
+
+# Error codes of the service, lower-cased and without the suffix "Exception": frames in a stream begin with a small letter.
+_CREDENTIALS = {
+    "expiredtoken",
+    "unrecognizedclient",
+    "invalidclienttokenid",
+    "invalidsignature",
+    "signaturedoesnotmatch",
+    "missingauthenticationtoken",
+    "incompletesignature",
+    "requestexpired",
+    "authentication_error",
+}
+_THROTTLED = {"throttling", "throttled", "toomanyrequests", "requestlimitexceeded", "rate_limit_error"}
+_QUOTA = {"servicequotaexceeded"}
+_NOT_FOUND = {"resourcenotfound", "not_found_error"}
+_ACCESS = {"accessdenied", "permission_error", "optinrequired"}
+_INVALID = {"validation", "invalid_request_error", "modelinvalid"}
+
+# Longer than the model can read, in the words of the providers behind Bedrock. A throttled "too many tokens" is told
+# apart by its code, which is looked at first.
+_TOO_LONG = re.compile(
+    r"input is too long|prompt is too long|too many (input )?tokens|maximum context|context (length|window|limit)"
+    r"|input length and `?max_tokens`? exceed|exceeds? the (maximum|model).{0,40}(tokens|length)",
+    re.IGNORECASE,
+)
+_NO_SUCH_MODEL = re.compile(
+    r"model identifier is invalid|model id.{0,20}(invalid|not found)|end of its life|legacy|isn.t supported in this region", re.I
+)
+_NEEDS_PROFILE = re.compile(r"on-demand throughput isn.t supported", re.I)
+_BAD_KEY = re.compile(r"api key|bearer|security token|authentication failed|signature", re.I)
+
+
+def service_error(
+    code: str,
+    message: str,
+    *,
+    status: int = 0,
+    model: str | None = None,
+    region: str | None = None,
+    retry_after: float | None = None,
+    shown: bool = False,
+) -> AssistantError:
+    """The error for what the service answered. `shown` says that the reader has seen a part of the reply already."""
+    name = re.sub(r"(exception|error)?$", "", code.strip().lower()) if "_" not in code else code.lower()
+    where: dict[str, Any] = {"model": model, "region": region, "code": code or None}
+    error = _permanent_error(name, message, status, where) or _passing_error(name, message, status, retry_after, where)
+    return interrupted(error) if shown and error.transient else error
+
+
+def _permanent_error(name: str, message: str, status: int, where: dict[str, Any]) -> AssistantError | None:
+    if name in _CREDENTIALS or (status in (401, 403) and _BAD_KEY.search(message)):
+        return CredentialsError(f"AWS does not accept the credentials: {message}", **where)
+    if name in _QUOTA:
+        return ThrottledError(
+            f"A quota of this account is used up: {message}", hint="Ask for more in the Service Quotas console.", **where
+        )
+    if name in _THROTTLED or status == 429 or name == "modelnotready":
+        return None
+    if "use case details" in message.lower() or "formnotfilled" in name:
+        return ModelAccessError(
+            message,
+            hint="Fill in Anthropic's use case form once: Amazon Bedrock console, Model catalog, the model's page.",
+            **where,
+        )
+    if name in _ACCESS or status in (401, 403):
+        return ModelAccessError(f"AWS refused: {message}", **where)
+    if _NEEDS_PROFILE.search(message):
+        return ModelNotFoundError(message, hint=_profile_hint(where), **where)
+    if name in _NOT_FOUND or status == 404 or _NO_SUCH_MODEL.search(message):
+        return ModelNotFoundError(message, hint=_model_hint(where), **where)
+    if _TOO_LONG.search(message) and (name in _INVALID or status in (400, 413)):
+        return ContextTooLongError(f"The conversation is longer than the model can read: {message}", **where)
+    if name in _INVALID or status in (400, 413, 422):
+        return InvalidRequestError(f"The request was not accepted: {message}", **where)
+    return None
+
+
+def _passing_error(
+    name: str, message: str, status: int, retry_after: float | None, where: dict[str, Any]
+) -> AssistantError:
+    if name == "modelnotready":
+        return ServiceError(f"The model is not ready yet: {message}", transient=True, retry_after=retry_after, **where)
+    if name in _THROTTLED or status == 429:
+        return ThrottledError(
+            f"Too many requests or tokens at once: {message}", transient=True, retry_after=retry_after, **where
+        )
+    what = message or (f"HTTP status {status}" if status != 200 else where["code"] or "an error without a name")
+    return ServiceError(f"Amazon Bedrock failed: {what}", transient=True, retry_after=retry_after, **where)
+
+
+def _model_hint(where: Mapping[str, Any]) -> str | None:
+    today = successor(where["model"] or "")
+    return f'Use model="{today}" instead.' if today else None
+
+
+def _profile_hint(where: Mapping[str, Any]) -> str:
+    known = base_id(split_model_id(where["model"] or "").name) or where["model"]
+    return f'Name an inference profile, such as model="us.{known}" or "global.{known}"; `assistant models` lists them.'
+
+
+def interrupted(error: AssistantError) -> StreamInterruptedError:
+    """A passing failure after the reader saw text: it is never retried, for that would say things twice."""
+    cut = StreamInterruptedError(
+        f"The answer was cut off: {error.message}", model=error.model, region=error.region, code=error.code
+    )
+    cut.__cause__ = error
+    return cut
+
+
+def connection_error(
+    cause: BaseException, *, model: str | None, region: str | None, shown: bool, headers: bool
+) -> AssistantError:
+    """The error for a connection that failed: before the response's `headers`, or in the middle of the stream."""
+    what = "broke off" if headers else "could not be made, or was closed"
+    detail = str(cause) or type(cause).__name__
+    error = ServiceError(
+        f"The connection to Amazon Bedrock {what}: {detail}",
+        hint="Check the network, the region's name, and HTTPS_PROXY and AWS_CA_BUNDLE where you need them.",
+        model=model,
+        region=region,
+        transient=True,
+    )
+    error.__cause__ = cause
+    return interrupted(error) if shown else error
+
+
+def incomplete(model: str | None, region: str | None, *, shown: bool) -> AssistantError:
+    """A stream that ended in good order without its last event. No client tells; a proxy's time limit does this."""
+    error = ServiceError(
+        "The stream ended without its last event.", model=model, region=region, transient=True
+    )
+    return interrupted(error) if shown else error
+
+
+def retry_after_of(headers: Mapping[str, str]) -> float | None:
+    """Seconds the service wants to be left alone; None where it does not say. Dates are not taken."""
+    for name, scale in (("x-amz-retry-after", 1e-3), ("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        try:
+            return max(0.0, float(headers[name]) * scale)
+        except (KeyError, ValueError):
+            continue
+    return None

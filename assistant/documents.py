@@ -1,0 +1,103 @@
+"""Documents and images that go to a model together with a text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import mimetypes
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import InvalidRequestError
+
+# Limits of Converse: botocore's service model, shapes DocumentBlock and ImageBlock (read 2026-11-23).
+MAX_DOCUMENT_BYTES = 4_500_000
+MAX_IMAGE_BYTES = 3_750_000
+MAX_DOCUMENTS = 5
+MAX_IMAGES = 20
+
+IMAGE_FORMATS = ("png", "jpeg", "gif", "webp")
+TEXT_FORMATS = ("txt", "md", "html", "csv")
+DOCUMENT_FORMATS = ("pdf", "docx", "xlsx", *TEXT_FORMATS)
+_ALIASES = {"jpg": "jpeg", "htm": "html", "markdown": "md", "text": "txt"}
+_MEDIA_TYPES = {"md": "text/markdown", "webp": "image/webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file or a long text. `format` is its kind ("pdf", "txt", "png", …); `id` follows from the content."""
+
+    name: str
+    format: str
+    data: bytes = field(repr=False)
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "format", _ALIASES.get(self.format.lower(), self.format.lower()))
+        if self.format not in IMAGE_FORMATS + DOCUMENT_FORMATS:
+            raise InvalidRequestError(
+                f"{self.name}: files of the kind {self.format!r} are not taken.",
+                hint="Kinds that are: " + ", ".join(DOCUMENT_FORMATS + IMAGE_FORMATS) + ".",
+            )
+        limit = MAX_IMAGE_BYTES if self.is_image else MAX_DOCUMENT_BYTES
+        if not self.data:
+            raise InvalidRequestError(f"{self.name} is empty.", hint="Choose a file with content.")
+        # A text may be longer: it travels as text, where the model's window is the limit.
+        if len(self.data) > limit and not self.is_text:
+            raise InvalidRequestError(
+                f"{self.name} has {len(self.data) / 1e6:.1f} MB; the limit is {limit / 1e6:.2f} MB.",
+                hint="Make the file smaller, or split it.",
+            )
+        if not self.id:
+            object.__setattr__(self, "id", hashlib.sha256(self.data).hexdigest()[:32])
+
+    @classmethod
+    def from_path(cls, path: str | os.PathLike[str]) -> Document:
+        """Reads a file. Raises InvalidRequestError where its kind or size is not taken, OSError where it can't be read."""
+        file = Path(path)
+        return cls(file.name, file.suffix.lstrip(".") or "txt", file.read_bytes())
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str) -> Document:
+        """The kind follows from the ending of `name`."""
+        return cls(name, Path(name).suffix.lstrip(".") or "txt", data)
+
+    @classmethod
+    def from_text(cls, text: str, name: str = "text.txt") -> Document:
+        return cls(name, "txt", text.encode())
+
+    @property
+    def is_image(self) -> bool:
+        return self.format in IMAGE_FORMATS
+
+    @property
+    def is_text(self) -> bool:
+        return self.format in TEXT_FORMATS
+
+    @property
+    def media_type(self) -> str:
+        return _MEDIA_TYPES.get(self.format) or mimetypes.types_map.get(f".{self.format}", "application/octet-stream")
+
+    @property
+    def text(self) -> str:
+        """The text of a text document. Raises InvalidRequestError for a kind that has to be read by the model."""
+        if not self.is_text:
+            raise InvalidRequestError(
+                f"{self.name}: a {self.format} file can't be given to this model.",
+                hint="Choose a model that takes documents and images, or paste the text.",
+            )
+        return self.data.decode("utf-8-sig", errors="replace")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "format": self.format,
+            "data": base64.b64encode(self.data).decode("ascii"),
+            "id": self.id,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Document:
+        return cls(data["name"], data["format"], base64.b64decode(data["data"]), data["id"])

@@ -1,0 +1,308 @@
+"""ChatSession: the order of one turn."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from .clients.base import ChatClient, Effort, connect
+from .documents import Document
+from .errors import InvalidRequestError, PromptError, SessionBusyError
+from .memory import Context, Memory, SummaryBufferMemory, memory_from_dict
+from .messages import Message, Notice, Turn, Usage
+from .prompts import FewShotPrompt, PromptTemplate
+from .reply import Reply, ReplyState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+logger = logging.getLogger("assistant")
+
+VERSION = 1
+
+# Sent where a model does not go on from a beginning that it is given; never stored.
+CONTINUE = (
+    "Your last answer was cut off. Go on from exactly where it stopped, in the same language: "
+    "repeat nothing of it, add no remark, begin with the next character."
+)
+
+# Why an answer may be continued: it did not come to an end of its own.
+_CUT = ("max_tokens", "interrupted", "cancelled", "context_window")
+
+
+class Settings(TypedDict, total=False):
+    """What can be set for a session and, in `stream(…)`, for one turn. None means the model's own."""
+
+    model: str | None
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    stop_sequences: Sequence[str]
+    effort: Effort | None
+    thinking: bool | None
+    extra: Mapping[str, Any] | None
+
+
+class ChatSession:
+    """A conversation: client, prompt and memory, one turn at a time.
+
+    `client`: None means `connect()`. `model`: None means the client's default. `system` are plain instructions; `prompt` is a
+    PromptTemplate, FewShotPrompt or str, whose variables say how it is used: with `{history}` one user message holds the
+    whole conversation; with `{input}` alone it wraps each text of the user's; with neither it is the system prompt. The two
+    exclude each other. `memory`: None means SummaryBufferMemory(client). `verbose` logs each request and its cost.
+
+    Nothing blocks but reading a reply. A second turn while one runs raises SessionBusyError at once; sessions are for one
+    conversation, clients for any number.
+    """
+
+    def __init__(
+        self,
+        client: ChatClient | None = None,
+        *,
+        model: str | None = None,
+        system: str | None = None,
+        prompt: PromptTemplate | FewShotPrompt | str | None = None,
+        memory: Memory | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        max_tokens: int | None = None,
+        stop_sequences: Sequence[str] = (),
+        effort: Effort | None = None,
+        verbose: bool = False,
+    ) -> None:
+        if system is not None and prompt is not None:
+            raise PromptError("system and prompt exclude each other.", hint="Put the instructions into the template.")
+        self.client = connect() if client is None else client
+        self.system = system
+        self.prompt = PromptTemplate(prompt) if isinstance(prompt, str) else prompt
+        if self.prompt is not None:
+            _check_variables(self.prompt)
+        self.memory: Memory = SummaryBufferMemory(self.client) if memory is None else memory
+        self.verbose = verbose
+        self.settings: Settings = {
+            "model": model,
+            "temperature": temperature,
+            "top_p": top_p,
+            "max_tokens": max_tokens,
+            "stop_sequences": tuple(stop_sequences),
+            "effort": effort,
+        }
+        self._lock = threading.Lock()
+        self._turns: list[Turn] = []
+        self._usage = Usage()
+        self._running: tuple[Turn, str, ReplyState] | None = None
+        if verbose:
+            _log_to_stderr()
+
+    @property
+    def model(self) -> str:
+        return self.settings.get("model") or self.client.default_model
+
+    @property
+    def transcript(self) -> list[Turn]:
+        """Every turn, word for word; the last one as far as it has come. Never blocks."""
+        turns = list(self._turns)
+        running = self._running
+        if running is not None and turns and turns[-1] is running[0]:
+            turn, before, state = running
+            turns[-1] = replace(turn, reply=(before + state.text) or None)
+        return turns
+
+    @property
+    def usage(self) -> Usage:
+        """The sum over all replies, superseded and removed ones included: they were paid for. Summaries: `memory.usage`."""
+        return self._usage
+
+    @property
+    def busy(self) -> bool:
+        return self._lock.locked()
+
+    def stream(
+        self, text: str, *, documents: Iterable[Document] = (), turn_id: str | None = None, **overrides: Unpack[Settings]
+    ) -> Reply:
+        """The answer to `text`, to be iterated. Validates and takes the session; the request goes out at the first step.
+
+        `documents` are pinned: they stay in front of the model for later turns. `overrides` hold for this turn: model,
+        temperature, top_p, max_tokens, stop_sequences, effort, thinking, extra. Raises SessionBusyError,
+        InvalidRequestError, PromptError; the turn is then not in the transcript.
+        """
+        documents = tuple(documents)
+        if not text.strip() and not documents:
+            raise InvalidRequestError("There is nothing to send.", hint="Write something.")
+        self._take()
+        try:
+            turn = Turn(text, documents=documents)
+            if turn_id is not None:
+                turn.id = turn_id
+            reply, finish = self._answer(turn, overrides)
+            self._turns.append(turn)
+            return self._begin(turn, "", reply, finish)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def send(self, text: str, *, documents: Iterable[Document] = (), **overrides: Unpack[Settings]) -> Reply:
+        """`stream`, read to its end; blocks. Raises what the answer failed with."""
+        return self.stream(text, documents=documents, **overrides).drain()
+
+    def retry(self, **overrides: Unpack[Settings]) -> Reply:
+        """Asks the last turn again. The new turn takes the place of the old one, unless it fails before any text."""
+        self._take()
+        try:
+            if not self._turns:
+                raise InvalidRequestError("There is no turn to try again.")
+            old = self._turns[-1]
+            self.memory.rewind(self._kept(self._turns[:-1]))
+            turn = Turn(old.user, documents=old.documents)
+            try:
+                reply, finish = self._answer(turn, overrides)
+            except BaseException:
+                self.memory.rewind(self._kept(self._turns))
+                raise
+            self._turns[-1] = turn
+
+            def finish_or_restore(state: ReplyState) -> None:
+                finish(state)
+                if turn.reply is None and old.reply is not None:
+                    self._turns[-1] = old
+                    self.memory.rewind(self._kept(self._turns))
+
+            return self._begin(turn, "", reply, finish_or_restore)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def continue_(self, **overrides: Unpack[Settings]) -> Reply:
+        """Goes on with an answer that was cut off; what comes is appended to the same turn.
+
+        Raises InvalidRequestError where the last answer came to an end of its own, or holds no text.
+        """
+        self._take()
+        try:
+            turn = self._turns[-1] if self._turns else None
+            if turn is None or not turn.reply or turn.stop_reason not in _CUT:
+                raise InvalidRequestError("The last answer was not cut off: there is nothing to continue.")
+            settings = self._settings(overrides)
+            messages, system, stops = self._messages(self.memory.context(), self._kept_text(turn), turn.documents, before=turn)
+            messages.append(Message("assistant", turn.reply))
+            if not self.client.model_info(settings.get("model")).prefill:
+                messages.append(Message("user", CONTINUE))
+            reply = self._request(messages, system, stops, settings)
+            before, paid = turn.reply, turn.usage
+
+            def finish(state: ReplyState) -> None:
+                self._close(turn, state, before, paid)
+
+            return self._begin(turn, before, reply, finish)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def undo(self) -> Turn | None:
+        """Takes the last turn out of transcript and memory and returns it; None where there is none."""
+        self._take()
+        try:
+            if not self._turns:
+                return None
+            removed = self._turns.pop()
+            self.memory.rewind(self._kept(self._turns))
+            return removed
+        finally:
+            self._lock.release()
+
+    def reset(self) -> None:
+        """A new conversation with the same settings; pinned documents go too. What it cost stays in `usage`."""
+        self._take()
+        try:
+            self._turns.clear()
+            self.memory.clear()
+        finally:
+            self._lock.release()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the client, as plain data for JSON. A turn that is running is saved as far as it has come."""
+        prompt = self.prompt
+        if isinstance(prompt, FewShotPrompt):
+            raise PromptError("A session with a FewShotPrompt can't be saved.", hint="Give it as a PromptTemplate.")
+        return {
+            "version": VERSION,
+            "system": self.system,
+            "prompt": None if prompt is None else prompt.to_dict(),
+            "settings": {**self.settings, "stop_sequences": list(self.settings.get("stop_sequences", ()))},
+            "turns": [turn.to_dict() for turn in self.transcript],
+            "usage": self._usage.to_dict(),
+            "memory": self.memory.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, client: ChatClient | None, data: Mapping[str, Any]) -> ChatSession:
+        """The session that `to_dict` saved. Raises InvalidRequestError for data of a newer version."""
+        if data.get("version") != VERSION:
+            raise InvalidRequestError(
+                f"The saved session has version {data.get('version')!r}; this package reads {VERSION}.",
+                hint="Update the package.",
+            )
+        client = connect() if client is None else client
+        prompt = data["prompt"] and PromptTemplate.from_dict(data["prompt"])
+        session = cls(client, system=data["system"], prompt=prompt, memory=memory_from_dict(client, data["memory"]))
+        session.settings = {**data["settings"]}
+        session._turns = [Turn.from_dict(turn) for turn in data["turns"]]
+        session._usage = Usage.from_dict(data["usage"])
+        return session
+
+    # -- one turn ------------------------------------------------------------------------------------------
+
+    def _take(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise SessionBusyError("This session is in the middle of a turn.")
+
+    def _settings(self, overrides: Settings) -> Settings:
+        unknown = set(overrides) - set(Settings.__annotations__)
+        if unknown:
+            raise TypeError(f"unknown settings: {', '.join(sorted(unknown))}")
+        return {**self.settings, **overrides}
+
+    def _answer(self, turn: Turn, overrides: Settings) -> tuple[Reply, Callable[[ReplyState], None]]:
+        """The reply to a new turn, not begun, and how the turn ends. Pins are taken back where it can't be asked."""
+        settings = self._settings(overrides)
+        notices: list[Notice] = []
+        pinned = []
+        try:
+            for document in self._to_pin(turn):
+                known = {pin.id for pin in self.memory.context().documents}
+                notices += self.memory.pin(document).notices
+                if document.id not in known:
+                    pinned.append(document.id)
+            context = self.memory.context()
+            messages, system, stops = self._messages(context, self._kept_text(turn), turn.documents)
+            reply = self._request(messages, system, stops, settings)
+        except BaseException:
+            for document_id in pinned:
+                self.memory.unpin(document_id)
+            raise
+        if context.omitted:
+            text = f"The {context.omitted} oldest turns were left out of this request: the model's window is full."
+            notices.append(Notice("oldest_left_out", text, {"turns": context.omitted}))
+        for notice in notices:
+            reply.state.tell(notice)
+        return reply, lambda state: self._close(turn, state, "", Usage())
+
+    def _begin(self, turn: Turn, before: str, reply: Reply, finish: Callable[[ReplyState], None]) -> Reply:
+        turn.model = reply.model
+        turn.stop_reason = None
+        turn.error = None
+        self._running = (turn, before, reply.state)
+
+        def end(state: ReplyState) -> None:
+            try:
+                finish(state)
+            finally:
+                self._running = None
+                self._lock.release()
+
+        reply.state.on_end(end)
+        return reply
