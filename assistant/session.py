@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from .clients.base import ChatClient, Effort, connect
+from .compose import Composed, check_prompt, compose, pasted_document, remembered_text
 from .documents import Document
 from .errors import InvalidRequestError, PromptError, SessionBusyError
-from .memory import Context, Memory, SummaryBufferMemory, memory_from_dict
+from .memory import Context, Memory, MemoryTurn, SummaryBufferMemory, memory_from_dict
 from .messages import Message, Notice, Turn, Usage
 from .prompts import FewShotPrompt, PromptTemplate
 from .reply import Reply, ReplyState
@@ -80,7 +81,7 @@ class ChatSession:
         self.system = system
         self.prompt = PromptTemplate(prompt) if isinstance(prompt, str) else prompt
         if self.prompt is not None:
-            _check_variables(self.prompt)
+            check_prompt(self.prompt)
         self.memory: Memory = SummaryBufferMemory(self.client) if memory is None else memory
         self.verbose = verbose
         self.settings: Settings = {
@@ -187,11 +188,12 @@ class ChatSession:
             if turn is None or not turn.reply or turn.stop_reason not in _CUT:
                 raise InvalidRequestError("The last answer was not cut off: there is nothing to continue.")
             settings = self._settings(overrides)
-            messages, system, stops = self._messages(self.memory.context(), self._kept_text(turn), turn.documents, before=turn)
-            messages.append(Message("assistant", turn.reply))
+            # The turn to continue is the newest one in the memory: what is sent is what was sent for it, and its reply.
+            composed = self._compose(self.memory.context(before=turn.id), turn)
+            composed.messages.append(Message("assistant", turn.reply))
             if not self.client.model_info(settings.get("model")).prefill:
-                messages.append(Message("user", CONTINUE))
-            reply = self._request(messages, system, stops, settings)
+                composed.messages.append(Message("user", CONTINUE))
+            reply = self._request(composed, settings)
             before, paid = turn.reply, turn.usage
 
             def finish(state: ReplyState) -> None:
@@ -269,20 +271,13 @@ class ChatSession:
     def _answer(self, turn: Turn, overrides: Settings) -> tuple[Reply, Callable[[ReplyState], None]]:
         """The reply to a new turn, not begun, and how the turn ends. Pins are taken back where it can't be asked."""
         settings = self._settings(overrides)
-        notices: list[Notice] = []
-        pinned = []
+        pinned, notices = self._pin(turn)
         try:
-            for document in self._to_pin(turn):
-                known = {pin.id for pin in self.memory.context().documents}
-                notices += self.memory.pin(document).notices
-                if document.id not in known:
-                    pinned.append(document.id)
             context = self.memory.context()
-            messages, system, stops = self._messages(context, self._kept_text(turn), turn.documents)
-            reply = self._request(messages, system, stops, settings)
+            reply = self._request(self._compose(context, turn), settings)
         except BaseException:
-            for document_id in pinned:
-                self.memory.unpin(document_id)
+            for document in pinned:
+                self.memory.unpin(document)
             raise
         if context.omitted:
             text = f"The {context.omitted} oldest turns were left out of this request: the model's window is full."
@@ -290,6 +285,37 @@ class ChatSession:
         for notice in notices:
             reply.state.tell(notice)
         return reply, lambda state: self._close(turn, state, "", Usage())
+
+    def _pin(self, turn: Turn) -> tuple[list[str], list[Notice]]:
+        """Pins the turn's attachments, or its text where that is a long paste; the ids that are new, and what to say."""
+        documents = list(turn.documents)
+        paste = pasted_document(turn.user, self.memory)
+        if paste is not None:
+            documents.append(paste)
+        before = {document.id for document in self.memory.pinned}
+        notices: list[Notice] = []
+        for document in documents:
+            notices += self.memory.pin(document)
+        return [document.id for document in documents if document.id not in before], notices
+
+    def _compose(self, context: Context, turn: Turn) -> Composed:
+        return compose(
+            context,
+            remembered_text(turn.user, self.memory),
+            turn.documents,
+            prompt=self.prompt,
+            system=self.system,
+            human_prefix=self.memory.human_prefix,
+            ai_prefix=self.memory.ai_prefix,
+        )
+
+    def _request(self, composed: Composed, settings: Settings) -> Reply:
+        given = dict(settings)
+        given["stop_sequences"] = (*composed.stop_sequences, *(settings.get("stop_sequences") or ()))
+        if self.verbose:
+            extra = {"messages": composed.messages, "system": composed.system, "settings": given}
+            logger.info("session.request %s", extra, extra={"event": "session.request", **extra})
+        return self.client.stream(composed.messages, system=composed.system, **given)  # type: ignore[arg-type]
 
     def _begin(self, turn: Turn, before: str, reply: Reply, finish: Callable[[ReplyState], None]) -> Reply:
         turn.model = reply.model
@@ -306,3 +332,40 @@ class ChatSession:
 
         reply.state.on_end(end)
         return reply
+
+    def _close(self, turn: Turn, state: ReplyState, before: str, paid: Usage) -> None:
+        """Ends a turn, however its reply ended: the transcript says what was shown and why it stopped."""
+        text = before + state.text
+        usage = state.usage or Usage()
+        turn.reply = text if text.strip() else None
+        turn.stop_reason = state.stop_reason
+        turn.error = None if state.error is None else str(state.error)
+        turn.usage = paid + usage
+        self._usage = self._usage + usage
+        if turn.reply is not None:
+            if before:
+                # The turn stands in the memory already, with the shorter reply.
+                self.memory.rewind(self._kept(self._turns[:-1]))
+            self.memory.add_turn(remembered_text(turn.user, self.memory), turn.reply, id=turn.id)
+        if self.verbose:
+            logger.info("session.turn %s", turn.to_dict(), extra={"event": "session.turn"})
+
+    def _kept(self, turns: Sequence[Turn]) -> list[MemoryTurn]:
+        """The turns that a memory holds: those with a reply."""
+        return [
+            MemoryTurn(turn.id, remembered_text(turn.user, self.memory), turn.reply) for turn in turns if turn.reply
+        ]
+
+    def _repr_markdown_(self) -> str:
+        parts = [f"**{self.memory.human_prefix}:** {turn.user}\n\n{turn.reply or ''}" for turn in self.transcript]
+        usage = self.usage
+        cost = "" if usage.cost is None else f" · {usage.cost:.6f} USD"
+        parts.append(f"*{usage.total_input_tokens} + {usage.output_tokens} tokens{cost}*")
+        return "\n\n---\n\n".join(parts).replace("$", "\\$")
+
+
+def _log_to_stderr() -> None:
+    """Whoever asks for verbose wants to see it; a program with logging of its own decides for itself."""
+    if not logger.hasHandlers():
+        logger.addHandler(logging.StreamHandler(sys.stderr))
+    logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
