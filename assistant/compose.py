@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 from .documents import Document
 from .errors import PromptError
-from .memory import Context, history_text
+from .memory import Context, Memory, history_text, should_pin
 from .messages import Message
 from .prompts import FewShotPrompt, PromptTemplate
 
 Prompt = PromptTemplate | FewShotPrompt
+
+
+# How much of the beginning and the end of a long paste stays in the turn itself, in characters.
+_EXCERPT = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,18 @@ def check_prompt(prompt: Prompt) -> None:
         )
     if "history" in prompt.variables and "input" not in prompt.variables:
         raise PromptError("The template has {history} but no {input}.", hint="Add {input} where the new text goes.")
+
+
+def pasted_document(text: str, memory: Memory) -> Document | None:
+    """A pasted text that is long enough to be kept whole, as a document; None for an ordinary message."""
+    return Document.from_text(text) if should_pin(text, memory.max_token_limit) else None
+
+
+def remembered_text(text: str, memory: Memory) -> str:
+    """What stands in the turn: the text, or the ends of a long paste, whose whole is a pinned document."""
+    if not should_pin(text, memory.max_token_limit):
+        return text
+    return f"{text[:_EXCERPT]}\n[…]\n{text[-_EXCERPT:]}\n(This message is shortened: its whole text is the document above.)"
 
 
 def compose(

@@ -17,6 +17,7 @@ from .memory import Context, Memory, MemoryTurn, SummaryBufferMemory, memory_fro
 from .messages import Message, Notice, Turn, Usage
 from .prompts import FewShotPrompt, PromptTemplate
 from .reply import Reply, ReplyState
+from .tokens import estimate_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -162,15 +163,14 @@ class ChatSession:
             try:
                 reply, finish = self._answer(turn, overrides)
             except BaseException:
-                self.memory.rewind(self._kept(self._turns))
+                self._put_back(old)
                 raise
             self._turns[-1] = turn
 
             def finish_or_restore(state: ReplyState) -> None:
                 finish(state)
                 if turn.reply is None and old.reply is not None:
-                    self._turns[-1] = old
-                    self.memory.rewind(self._kept(self._turns))
+                    self._put_back(old)
 
             return self._begin(turn, "", reply, finish_or_restore)
         except BaseException:
@@ -189,7 +189,10 @@ class ChatSession:
                 raise InvalidRequestError("The last answer was not cut off: there is nothing to continue.")
             settings = self._settings(overrides)
             # The turn to continue is the newest one in the memory: what is sent is what was sent for it, and its reply.
-            composed = self._compose(self.memory.context(before=turn.id), turn)
+            context = self.memory.context(
+                reserve=self._reserve(turn, settings), model=settings.get("model"), before=turn.id
+            )
+            composed = self._compose(context, turn)
             composed.messages.append(Message("assistant", turn.reply))
             if not self.client.model_info(settings.get("model")).prefill:
                 composed.messages.append(Message("user", CONTINUE))
@@ -271,14 +274,19 @@ class ChatSession:
     def _answer(self, turn: Turn, overrides: Settings) -> tuple[Reply, Callable[[ReplyState], None]]:
         """The reply to a new turn, not begun, and how the turn ends. Pins are taken back where it can't be asked."""
         settings = self._settings(overrides)
-        pinned, notices = self._pin(turn)
+        before = {document.id for document in self.memory.pinned}
+        documents = self._documents(turn)
         try:
-            context = self.memory.context()
+            for document in documents:
+                self.memory.pin(document, model=settings.get("model"))
+            context = self.memory.context(reserve=self._reserve(turn, settings), model=settings.get("model"))
             reply = self._request(self._compose(context, turn), settings)
         except BaseException:
-            for document in pinned:
-                self.memory.unpin(document)
+            for document in documents:
+                if document.id not in before:
+                    self.memory.unpin(document.id)
             raise
+        notices = self.memory.take_notices()
         if context.omitted:
             text = f"The {context.omitted} oldest turns were left out of this request: the model's window is full."
             notices.append(Notice("oldest_left_out", text, {"turns": context.omitted}))
@@ -286,17 +294,23 @@ class ChatSession:
             reply.state.tell(notice)
         return reply, lambda state: self._close(turn, state, "", Usage())
 
-    def _pin(self, turn: Turn) -> tuple[list[str], list[Notice]]:
-        """Pins the turn's attachments, or its text where that is a long paste; the ids that are new, and what to say."""
-        documents = list(turn.documents)
+    def _documents(self, turn: Turn) -> list[Document]:
+        """What is pinned for a turn: its attachments, and its text where that is a long paste."""
         paste = pasted_document(turn.user, self.memory)
-        if paste is not None:
-            documents.append(paste)
-        before = {document.id for document in self.memory.pinned}
-        notices: list[Notice] = []
-        for document in documents:
-            notices += self.memory.pin(document)
-        return [document.id for document in documents if document.id not in before], notices
+        return [*turn.documents, *([paste] if paste is not None else [])]
+
+    def _reserve(self, turn: Turn, settings: Settings) -> int:
+        """Tokens that the request needs beside the memory: the new text, the instructions and the answer."""
+        info = self.client.model_info(settings.get("model"))
+        answer = settings.get("max_tokens") or info.default_max_tokens
+        return answer + estimate_tokens(remembered_text(turn.user, self.memory)) + estimate_tokens(self.system or "")
+
+    def _put_back(self, turn: Turn) -> None:
+        """A turn that was to be superseded stays after all."""
+        self._turns[-1] = turn
+        self.memory.rewind(self._kept(self._turns))
+        for document in self._documents(turn):
+            self.memory.pin(document)
 
     def _compose(self, context: Context, turn: Turn) -> Composed:
         return compose(
@@ -346,7 +360,8 @@ class ChatSession:
             if before:
                 # The turn stands in the memory already, with the shorter reply.
                 self.memory.rewind(self._kept(self._turns[:-1]))
-            self.memory.add_turn(remembered_text(turn.user, self.memory), turn.reply, id=turn.id)
+            said = remembered_text(turn.user, self.memory)
+            self.memory.add_turn(said, turn.reply, id=turn.id, documents=self._documents(turn))
         if self.verbose:
             logger.info("session.turn %s", turn.to_dict(), extra={"event": "session.turn"})
 

@@ -92,7 +92,8 @@ def _permanent_error(name: str, message: str, status: int, where: dict[str, Any]
     if _TOO_LONG.search(message) and (name in _INVALID or status in (400, 413)):
         return ContextTooLongError(f"The conversation is longer than the model can read: {message}", **where)
     if name in _INVALID or status in (400, 413, 422):
-        return InvalidRequestError(f"The request was not accepted: {message}", **where)
+        hint = "Change or leave out what the message names; verbose=True shows the exact request."
+        return InvalidRequestError(f"The request was not accepted: {message}", hint=hint, **where)
     return None
 
 

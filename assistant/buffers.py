@@ -1,0 +1,434 @@
+"""What every memory has in common, and the memories that never summarise: BufferMemory, WindowMemory, NoMemory."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self, runtime_checkable
+
+from .documents import Document
+from .errors import InvalidRequestError
+from .messages import Notice, Usage, new_id
+from .tokens import estimate_tokens
+
+VERSION = 1
+
+# A paste is kept as a document above half the limit, but never below this many tokens: short ones are conversation.
+PIN_FROM = 4_000
+
+# A quarter of 128,000 tokens, for models whose window is not known.
+DEFAULT_PIN_BUDGET = 32_000
+
+# Roles and separators around one turn, as chat templates have them.
+TURN_OVERHEAD = 8
+
+# What models read of one image at most (Claude: width times height / 750, scaled down to 1,568 on the long side).
+_IMAGE_TOKENS = 1_600
+# A page of a PDF or an office file costs 1,500 to 3,000 tokens and has some 50 KB.
+_BYTES_PER_TOKEN = 30
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTurn:
+    """One turn as a memory keeps it. `tokens` is our estimate, counted once; None until a memory has counted it."""
+
+    id: str
+    user: str
+    reply: str
+    tokens: int | None = field(default=None, compare=False)
+
+    @property
+    def size(self) -> int:
+        """Estimated tokens, roles included."""
+        if self.tokens is not None:
+            return self.tokens
+        return estimate_tokens(self.user) + estimate_tokens(self.reply) + TURN_OVERHEAD
+
+    def counted(self) -> MemoryTurn:
+        return self if self.tokens is not None else replace(self, tokens=self.size)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"id": self.id, "user": self.user, "reply": self.reply, "tokens": self.size}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> MemoryTurn:
+        return cls(data["id"], data["user"], data["reply"], data.get("tokens"))
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a memory gives for the next request. `turns` begin with a user's text each, in order.
+
+    `omitted` is the number of oldest turns that are in the memory, word for word, and did not fit this request.
+    """
+
+    documents: tuple[Document, ...] = ()
+    summary: str = ""
+    turns: tuple[MemoryTurn, ...] = ()
+    omitted: int = 0
+
+
+def history_text(context: Context, human_prefix: str = "H", ai_prefix: str = "A") -> str:
+    """The conversation as one text, the seed's way: the summary first, then "H: …" and "A: …" in turn."""
+    parts = [context.summary] if context.summary else []
+    parts += [f"{human_prefix}: {turn.user}\n{ai_prefix}: {turn.reply}" for turn in context.turns]
+    return "\n".join(parts)
+
+
+def should_pin(text: str, limit: int | None) -> bool:
+    """Whether a pasted text is kept as a document: above half of `limit` and above 4,000 tokens.
+
+    `limit` is the memory's max_token_limit; None, for memories that have none, leaves the second condition alone.
+    """
+    least = max(PIN_FROM, (limit or 0) // 2)
+    # No token is shorter than a character: most texts are decided without counting.
+    return len(text) > least and estimate_tokens(text) > least
+
+
+def document_tokens(document: Document) -> int:
+    """About what a document costs in a request: counted for texts, guessed from the size for files and images."""
+    if document.is_text:
+        return estimate_tokens(document.text)
+    if document.is_image:
+        return _IMAGE_TOKENS
+    return max(_IMAGE_TOKENS, len(document.data) // _BYTES_PER_TOKEN)
+
+
+@runtime_checkable
+class Memory(Protocol):
+    """What ChatSession needs of a memory. Every method is safe under threads, and none waits for a model but `flush`."""
+
+    human_prefix: str
+    ai_prefix: str
+
+    @property
+    def max_token_limit(self) -> int | None: ...
+
+    @property
+    def turns(self) -> tuple[MemoryTurn, ...]: ...
+
+    @property
+    def history(self) -> str: ...
+
+    @property
+    def pinned(self) -> tuple[Document, ...]: ...
+
+    @property
+    def usage(self) -> Usage: ...
+
+    def add_turn(
+        self, user: str, assistant: str, *, id: str | None = None, documents: Sequence[Document] = ()
+    ) -> None: ...
+
+    def context(self, *, reserve: int = 0, model: str | None = None, before: str | None = None) -> Context: ...
+
+    def rewind(self, turns: Sequence[MemoryTurn]) -> None: ...
+
+    def pin(self, document: Document, *, model: str | None = None) -> str: ...
+
+    def unpin(self, id: str) -> bool: ...
+
+    def take_notices(self) -> list[Notice]: ...
+
+    def flush(self, timeout: float | None = None) -> bool: ...
+
+    def clear(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+@dataclass(slots=True)
+class _Pin:
+    """`owners` are the ids of the turns that brought the document; empty for one that was pinned by hand."""
+
+    document: Document
+    tokens: int
+    owners: set[str] = field(default_factory=set)
+
+
+class Pins:
+    """Documents in the order of their pinning, within a budget. Not safe under threads: its memory is."""
+
+    def __init__(self) -> None:
+        self._pins: dict[str, _Pin] = {}
+        self.tokens = 0
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        return tuple(pin.document for pin in self._pins.values())
+
+    def pin(self, document: Document, budget: int) -> list[Notice]:
+        """Adds a document, or makes it the most recent one; says which ones had to go, perhaps itself."""
+        pin = self._pins.pop(document.id, None)
+        if pin is None:
+            pin = _Pin(document, document_tokens(document))
+            self.tokens += pin.tokens
+        self._pins[document.id] = pin
+        notices = []
+        while self.tokens > budget:
+            oldest = next(iter(self._pins.values()))
+            self.unpin(oldest.document.id)
+            notices.append(_unpinned(oldest, budget))
+        return notices
+
+    def own(self, id: str, turn: str) -> None:
+        """Notes which turn brought a document, so that it goes when that turn is edited away."""
+        if id in self._pins:
+            self._pins[id].owners.add(turn)
+
+    def unpin(self, id: str) -> bool:
+        pin = self._pins.pop(id, None)
+        if pin is not None:
+            self.tokens -= pin.tokens
+        return pin is not None
+
+    def keep(self, turns: Sequence[MemoryTurn]) -> None:
+        """Unpins what was brought by turns that are gone."""
+        owned = [pin for pin in self._pins.values() if pin.owners]
+        if not owned:
+            return
+        left = {turn.id for turn in turns}
+        for pin in owned:
+            pin.owners &= left
+            if not pin.owners:
+                self.unpin(pin.document.id)
+
+    def to_list(self) -> list[dict[str, Any]]:
+        return [
+            {"document": pin.document.to_dict(), "tokens": pin.tokens, "owners": sorted(pin.owners)}
+            for pin in self._pins.values()
+        ]
+
+    @classmethod
+    def from_list(cls, data: Sequence[Mapping[str, Any]]) -> Pins:
+        pins = cls()
+        for row in data:
+            document = Document.from_dict(row["document"])
+            pins._pins[document.id] = _Pin(document, row["tokens"], set(row["owners"]))
+            pins.tokens += row["tokens"]
+        return pins
+
+
+def _unpinned(pin: _Pin, budget: int) -> Notice:
+    text = f"{pin.document.name} is no longer kept in full: pinned documents may have {budget:,} tokens in all."
+    values = {"id": pin.document.id, "name": pin.document.name, "tokens": pin.tokens, "budget": budget}
+    return Notice("unpinned", text, values)
+
+
+class BaseMemory:
+    """Prefixes, pins and kept turns with their sum: what the memories share. `kind` names the class in saved data."""
+
+    kind = ""
+
+    def __init__(self, *, human_prefix: str = "H", ai_prefix: str = "A") -> None:
+        self.human_prefix = human_prefix
+        self.ai_prefix = ai_prefix
+        self._idle = threading.Condition(threading.Lock())
+        self._turns: deque[MemoryTurn] = deque()
+        self._pins = Pins()
+        self._notices: list[Notice] = []
+
+    @property
+    def max_token_limit(self) -> int | None:
+        return None
+
+    @property
+    def turns(self) -> tuple[MemoryTurn, ...]:
+        """The turns that are kept word for word, oldest first."""
+        with self._idle:
+            return tuple(self._turns)
+
+    @property
+    def history(self) -> str:
+        """What would be sent, as one text: the summary, then the turns with their prefixes."""
+        return history_text(self.context(), self.human_prefix, self.ai_prefix)
+
+    @property
+    def usage(self) -> Usage:
+        """What summaries have cost; the replies are the session's."""
+        return Usage()
+
+    def context(self, *, reserve: int = 0, model: str | None = None, before: str | None = None) -> Context:
+        """What to send before the next text. `before` leaves out a kept turn and what follows it; see SummaryBufferMemory."""
+        with self._idle:
+            return Context(self._pins.documents, "", up_to(self._turns, before))
+
+    def add_turn(
+        self, user: str, assistant: str, *, id: str | None = None, documents: Sequence[Document] = ()
+    ) -> None:
+        """Appends a turn. `documents` are those it brought: ones that are pinned go when the turn is edited away."""
+        turn = MemoryTurn(id or new_id(), user, assistant).counted()
+        with self._idle:
+            for document in documents:
+                self._pins.own(document.id, turn.id)
+            self._append(turn)
+
+    def rewind(self, turns: Sequence[MemoryTurn]) -> None:
+        """Makes this the memory of exactly `turns`, all turns of the conversation that have a reply, oldest first."""
+        with self._idle:
+            self._pins.keep(turns)
+            self._turns.clear()
+            for turn in turns:
+                self._append(turn.counted())
+
+    def _append(self, turn: MemoryTurn) -> None:
+        """Takes one turn in. The lock is held."""
+        self._turns.append(turn)
+
+    # -- pins ----------------------------------------------------------------------------------------------
+
+    @property
+    def pinned(self) -> tuple[Document, ...]:
+        """Documents that stay whole in front of the model, least recently pinned first."""
+        with self._idle:
+            return self._pins.documents
+
+    def pin(self, document: Document, *, model: str | None = None) -> str:
+        """Keeps a document whole in every later request; returns its id. Pinning it again makes it the most recent.
+
+        The budget is a quarter of the window of `model` (None: the client's default), else 32,000 tokens; beyond it the least
+        recently pinned goes, and `take_notices()` says so. A document above the budget does not stay either.
+        """
+        budget = self._pin_budget(model)
+        with self._idle:
+            self._notices += self._pins.pin(document, budget)
+        return document.id
+
+    def unpin(self, id: str) -> bool:
+        """False where no such document is pinned."""
+        with self._idle:
+            return self._pins.unpin(id)
+
+    def take_notices(self) -> list[Notice]:
+        """What happened since the last call that the reader may want to know, for the next reply."""
+        with self._idle:
+            notices, self._notices = self._notices, []
+        return notices
+
+    def _pin_budget(self, model: str | None) -> int:
+        return DEFAULT_PIN_BUDGET
+
+    # -- the rest of the protocol --------------------------------------------------------------------------
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Waits for work under way, up to `timeout` seconds (None: for ever); False when that was not enough."""
+        return True
+
+    def clear(self) -> None:
+        """Forgets everything, pinned documents too."""
+        with self._idle:
+            self._turns.clear()
+            self._pins = Pins()
+            self._notices.clear()
+
+    def close(self) -> None:
+        """Ends work under way. The memory can still be read and added to."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the client, as plain data for JSON."""
+        with self._idle:
+            return self._saved()
+
+    def _saved(self) -> dict[str, Any]:
+        return {
+            "version": VERSION,
+            "kind": self.kind,
+            "human_prefix": self.human_prefix,
+            "ai_prefix": self.ai_prefix,
+            "turns": [turn.to_dict() for turn in self._turns],
+            "pinned": self._pins.to_list(),
+        }
+
+    @classmethod
+    def from_dict(cls, client: Any, data: Mapping[str, Any]) -> Self:
+        """The memory that `to_dict` saved. Raises InvalidRequestError for data of another version or class."""
+        check_saved(data, cls.kind)
+        memory = cls._made(client, data)
+        memory._turns.extend(MemoryTurn.from_dict(turn) for turn in data["turns"])
+        memory._pins = Pins.from_list(data["pinned"])
+        return memory
+
+    @classmethod
+    def _made(cls, client: Any, data: Mapping[str, Any]) -> Self:
+        return cls(human_prefix=data["human_prefix"], ai_prefix=data["ai_prefix"])
+
+
+def check_saved(data: Mapping[str, Any], kind: str) -> None:
+    if data.get("version") != VERSION:
+        raise InvalidRequestError(
+            f"The saved memory has version {data.get('version')!r}; this package reads {VERSION}.",
+            hint="Update the package.",
+        )
+    if data.get("kind") != kind:
+        raise InvalidRequestError(f"The saved memory is a {data.get('kind')!r}, not a {kind!r}.")
+
+
+def up_to(turns: Sequence[MemoryTurn] | deque[MemoryTurn], before: str | None) -> tuple[MemoryTurn, ...]:
+    """All turns, or those that stand before the one with this id. Raises InvalidRequestError where it is not kept."""
+    everything = tuple(turns)
+    if before is None:
+        return everything
+    # From the end: it is the newest one nearly always.
+    for index in range(len(everything) - 1, -1, -1):
+        if everything[index].id == before:
+            return everything[:index]
+    raise InvalidRequestError(f"The turn {before} is not kept word for word.", hint="Use rewind() with the turns to keep.")
+
+
+class BufferMemory(BaseMemory):
+    """Keeps and sends everything: exact, and every turn costs more than the one before."""
+
+    kind = "buffer"
+
+
+class WindowMemory(BaseMemory):
+    """Keeps the last `k` turns (1 or more) and forgets the rest."""
+
+    kind = "window"
+
+    def __init__(self, k: int = 5, *, human_prefix: str = "H", ai_prefix: str = "A") -> None:
+        if k < 1:
+            raise InvalidRequestError(f"k is {k}; it is 1 or more.", hint="NoMemory() is the one that keeps nothing.")
+        super().__init__(human_prefix=human_prefix, ai_prefix=ai_prefix)
+        self.k = k
+        # One more than is sent: a turn that is continued is asked for with `before`, and its predecessors are wanted.
+        self._turns = deque(maxlen=k + 1)
+
+    def context(self, *, reserve: int = 0, model: str | None = None, before: str | None = None) -> Context:
+        with self._idle:
+            return Context(self._pins.documents, "", up_to(self._turns, before)[-self.k :])
+
+    @property
+    def turns(self) -> tuple[MemoryTurn, ...]:
+        with self._idle:
+            return tuple(self._turns)[-self.k :]
+
+    def _saved(self) -> dict[str, Any]:
+        return {**super()._saved(), "k": self.k}
+
+    @classmethod
+    def _made(cls, client: Any, data: Mapping[str, Any]) -> Self:
+        return cls(data["k"], human_prefix=data["human_prefix"], ai_prefix=data["ai_prefix"])
+
+
+class NoMemory(BaseMemory):
+    """Every turn is the first one. Documents that are pinned by hand or attached are still sent."""
+
+    kind = "none"
+
+    def __init__(self, *, human_prefix: str = "H", ai_prefix: str = "A") -> None:
+        super().__init__(human_prefix=human_prefix, ai_prefix=ai_prefix)
+        # The last turn is kept so that it can be continued; nothing of it is sent.
+        self._turns = deque(maxlen=1)
+
+    def context(self, *, reserve: int = 0, model: str | None = None, before: str | None = None) -> Context:
+        with self._idle:
+            return Context(self._pins.documents)
+
+    @property
+    def turns(self) -> tuple[MemoryTurn, ...]:
+        return ()

@@ -1,0 +1,621 @@
+"""SummaryBufferMemory: recent turns word for word, older ones folded into a summary. Compute first, commit last."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self
+
+from . import summarizer, tokens
+from .buffers import (
+    DEFAULT_PIN_BUDGET,
+    BaseMemory,
+    BufferMemory,
+    Context,
+    Memory,
+    MemoryTurn,
+    NoMemory,
+    WindowMemory,
+    history_text,
+    should_pin,
+    up_to,
+)
+from .clients.base import ChatClient
+from .errors import InvalidRequestError
+from .folding import MEMORIES, WORKER
+from .messages import Message, Usage
+from .reply import Reply
+
+if TYPE_CHECKING:
+    from .catalog import ModelInfo
+
+__all__ = [
+    "Budget",
+    "BufferMemory",
+    "Context",
+    "Memory",
+    "MemoryTokens",
+    "MemoryTurn",
+    "NoMemory",
+    "Plan",
+    "SummaryBufferMemory",
+    "WindowMemory",
+    "history_text",
+    "memory_from_dict",
+    "plan",
+    "should_pin",
+]
+
+logger = logging.getLogger("assistant")
+
+# Estimates may be 10 % off; a request that is too long fails, one that is a little shorter does not.
+_WINDOW_SHARE = 0.9
+
+# The turns to wait after a failed fold: 1, 2, 4, … and no more than this.
+_LONGEST_WAIT = 32
+
+# Earlier summaries are kept so that an undo goes back to one instead of paying for a new one.
+_MARKS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """In estimated tokens. `limit` is for summary and turns together; `batch` the most that one request may fold."""
+
+    limit: int
+    batch: int = 100_000
+
+    @property
+    def low(self) -> int:
+        """Folding goes down to here, so that one request pays for many turns."""
+        return self.limit // 2
+
+    @property
+    def cap(self) -> int:
+        """A summary that reaches this is condensed."""
+        return self.limit // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Fold the `count` oldest turns (0: only condense the summary) into one of at most about `target` tokens."""
+
+    count: int
+    target: int
+    condense: bool = False
+
+
+def plan(turns: Sequence[MemoryTurn], summary: int, budget: Budget) -> Plan | None:
+    """What to fold, given the kept turns and the size of the summary; None where nothing is to be done.
+
+    Only whole turns go, oldest first. The newest one always stays: what follows refers to it most. So a single turn
+    above the limit is sent until the next one comes.
+    """
+    total = summary + sum(turn.size for turn in turns)
+    condense = summary >= budget.cap
+    if total <= budget.limit and not condense:
+        return None
+    count = folded = 0
+    for turn in islice(turns, max(0, len(turns) - 1)):
+        if total - folded <= budget.low or (count and folded + turn.size > budget.batch):
+            break
+        count += 1
+        folded += turn.size
+    if not count and not condense:
+        return None
+    return Plan(count, budget.cap // 2 if condense else budget.cap * 3 // 4, condense)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTokens:
+    """What a gauge shows, in tokens of the model in use: `summary` + `kept` against `limit`; `pinned` beside them."""
+
+    summary: int
+    kept: int
+    pinned: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A summary and the turns it stands for: their number, the id of the last, and a digest of all their ids."""
+
+    covered: int = 0
+    last: str = ""
+    digest: str = ""
+    summary: str = ""
+
+    def after(self, turns: Iterable[MemoryTurn], summary: str) -> _Mark:
+        covered, last, digest = self.covered, self.last, self.digest
+        for turn in turns:
+            covered, last, digest = covered + 1, turn.id, _chained(digest, turn.id)
+        return _Mark(covered, last, digest, summary)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def _chained(digest: str, id: str) -> str:
+    return hashlib.blake2b(f"{digest}/{id}".encode(), digest_size=16).hexdigest()
+
+
+class _Fold:
+    """One request to the summariser, and its result. It knows nothing of the memory, which may change meanwhile."""
+
+    def __init__(
+        self, client: ChatClient, model: str | None, mark: _Mark, turns: tuple[MemoryTurn, ...], plan: Plan, budget: Budget
+    ) -> None:
+        self.mark = mark
+        self.turns = turns
+        self.answer: str | None = None
+        self.problem: str | None = None
+        self.usage = Usage()
+        self.cancelled = False
+        self._client = client
+        self._model = model
+        self._plan = plan
+        self._budget = budget
+        self._reply: Reply | None = None
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        if self._reply is not None:
+            self._reply.cancel()
+
+    def run(self) -> None:
+        """Blocks for the summariser. Raises nothing."""
+        try:
+            self._ask()
+        except Exception as error:
+            self.problem = f"{type(error).__name__}: {error}"
+        finally:
+            if self._reply is not None and self._reply.usage is not None:
+                self.usage = self._reply.usage
+
+    def _ask(self) -> None:
+        info = _info(self._client, self._model)
+        request = summarizer.prompt(
+            self.mark.summary,
+            self.turns,
+            self._plan.target,
+            longest=self._budget.batch * 2,
+            condense=self._plan.condense,
+        )
+        self._reply = self._client.stream(
+            [Message("user", request)],
+            model=self._model,
+            system=summarizer.SYSTEM,
+            max_tokens=self._allowance(info),
+            thinking=False if info is not None and info.thinking == "default" else None,
+        )
+        if self.cancelled:
+            self._reply.cancel()
+        answer = summarizer.cleaned(self._reply.drain().text)
+        previous = tokens.estimate_tokens(self.mark.summary)
+        replaced = previous + sum(turn.size for turn in self.turns)
+        if not self.turns:
+            # Token by token it would never come to an end.
+            replaced = max(self._budget.cap, previous * 3 // 4)
+        self.problem = summarizer.objection(
+            answer, self._reply.stop_reason, replaced=replaced, previous=previous, target=self._plan.target
+        )
+        if self.problem is None:
+            self.answer = answer
+        usage = self._reply.usage
+        if usage is not None and self._reply.model is not None:
+            estimated = tokens.estimate_tokens(f"{summarizer.SYSTEM}\n{request}")
+            tokens.calibrate(self._reply.model, estimated, usage.total_input_tokens)
+
+    def _allowance(self, info: ModelInfo | None) -> int:
+        """max_tokens: half as much again as the cap, for tokenizers that cut finer than we guess, and room to think."""
+        allowance = self._budget.cap * 3 // 2 + 64
+        if info is not None and info.thinks_by_default:
+            allowance += info.default_max_tokens
+        return min(allowance, info.max_output) if info is not None and info.max_output else allowance
+
+
+def _info(client: ChatClient, model: str | None) -> ModelInfo | None:
+    """None where the client can't say: the request will tell what is wrong, a memory has no part in it."""
+    try:
+        return client.model_info(model)
+    except Exception:
+        logger.debug("memory.model_unknown", extra={"model": model}, exc_info=True)
+        return None
+
+
+class SummaryBufferMemory(BaseMemory):
+    """Keeps recent turns word for word and folds older ones into a summary, both together within `max_token_limit`.
+
+    `model` may name a cheaper model for summaries (None: the client's default); what they cost is in `usage`, apart from
+    the replies. `max_token_limit` is in estimated tokens and can be changed at any time; beyond it the oldest turns are
+    folded until half of it is left. The summary is written in the language of the conversation; half the limit is its cap.
+
+    A summary is asked for on a background thread, one for the whole process: `add_turn` and `context` never wait for it
+    and never fail because of it. Until a checked answer replaces summary and turns, in one step, those turns are still
+    sent word for word. A failure changes nothing; it is tried again after 1, 2, 4, … up to 32 further turns.
+
+    Safe under threads. Pinned documents do not count against the limit (see `pin`).
+    """
+
+    kind = "summary_buffer"
+
+    def __init__(
+        self,
+        client: ChatClient,
+        *,
+        model: str | None = None,
+        max_token_limit: int = 1024,
+        human_prefix: str = "H",
+        ai_prefix: str = "A",
+    ) -> None:
+        super().__init__(human_prefix=human_prefix, ai_prefix=ai_prefix)
+        self.model = model
+        self._client = client
+        self._limit = _checked_limit(max_token_limit)
+        self._chat_model: str | None = None
+        self._kept = 0
+        self._mark = _Mark()
+        self._summary_tokens = 0
+        self._marks: list[_Mark] = []
+        self._usage = Usage()
+        # Queued or being folded; `_fold` is the request under way.
+        self._busy = False
+        self._fold: _Fold | None = None
+        self._closed = False
+        self._failures = 0
+        self._wait = 0
+        self._problem: str | None = None
+        MEMORIES.add(self)
+
+    # -- what a page shows and sets --------------------------------------------------------------------------
+
+    @property
+    def max_token_limit(self) -> int:
+        return self._limit
+
+    @max_token_limit.setter
+    def max_token_limit(self, limit: int) -> None:
+        with self._idle:
+            self._limit = _checked_limit(limit)
+            due = self._due()
+        self._submit(due)
+
+    @property
+    def summary(self) -> str:
+        """What stands for the turns that are no longer kept. Set it to correct it; a fold under way is then refused."""
+        return self._mark.summary
+
+    @summary.setter
+    def summary(self, text: str) -> None:
+        with self._idle:
+            self._set_mark(replace(self._mark, summary=text.strip()))
+            due = self._due()
+        self._submit(due)
+
+    @property
+    def covered(self) -> int:
+        """How many of the oldest turns the summary stands for."""
+        return self._mark.covered
+
+    @property
+    def tokens(self) -> MemoryTokens:
+        with self._idle:
+            scale = tokens.ratio(self._chat_model)
+            sizes = (self._summary_tokens, self._kept, self._pins.tokens)
+            return MemoryTokens(*(round(size * scale) for size in sizes), self._limit)
+
+    @property
+    def usage(self) -> Usage:
+        """What summaries have cost, rejected and failed ones included."""
+        return self._usage
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last summary failed or was rejected; None after one that was taken."""
+        return self._problem
+
+    # -- one turn ----------------------------------------------------------------------------------------------
+
+    def add_turn(self, user: str, assistant: str, **options: Any) -> None:
+        """Appends a turn; where that goes beyond the limit, a fold is queued. Never waits for it.
+
+        Options: `id` (None: a new one) and `documents`, those the turn brought: ones that are pinned go when the turn
+        is edited away.
+        """
+        super().add_turn(user, assistant, **options)
+        with self._idle:
+            self._wait = max(0, self._wait - 1)
+            due = self._due()
+        self._submit(due)
+
+    def _append(self, turn: MemoryTurn) -> None:
+        self._turns.append(turn)
+        self._kept += turn.size
+
+    def context(self, *, reserve: int = 0, model: str | None = None, before: str | None = None) -> Context:
+        """What to send before the next text. Never waits for a summary.
+
+        All kept turns, unless they would not fit the window of `model` (None: the client's default) with `reserve` tokens
+        for instructions, the new text and the answer: then the oldest are left out of this request, and counted in
+        `omitted`. `before` is the id of a kept turn: it and what follows is left out, to ask it again. The newest turn is
+        always kept. Raises InvalidRequestError for the id of any other.
+        """
+        info = _info(self._client, model)
+        with self._idle:
+            self._chat_model = info.id if info is not None else model
+            turns = up_to(self._turns, before)
+            summary, documents = self._mark.summary, self._pins.documents
+            room = None
+            if info is not None and info.context_window:
+                usable = info.context_window * _WINDOW_SHARE - reserve
+                room = usable / tokens.ratio(self._chat_model) - self._summary_tokens - self._pins.tokens
+            if room is None or self._kept <= room:
+                return Context(documents, summary, turns)
+        fitting = _newest_within(turns, room)
+        return Context(documents, summary, turns[len(turns) - fitting :], len(turns) - fitting)
+
+    # -- undo and edit -------------------------------------------------------------------------------------------
+
+    def rewind(self, turns: Sequence[MemoryTurn]) -> None:
+        """Makes this the memory of exactly `turns`: all turns of the conversation that have a reply, oldest first.
+
+        For undo, retry and edit of any turn, also while a fold is under way. Dropping the newest turn costs the same in
+        any conversation. Where the summary stands for a turn that is gone, an earlier summary takes its place, and what came
+        after that is word for word again until it is folded anew. A turn whose text changed needs a new id if it may
+        have been folded: the newest never is.
+        """
+        with self._idle:
+            self._pins.keep(turns)
+            if not self._drop_newest(turns):
+                self._return_to(turns)
+            if self._fold is not None and not self._is_current(self._fold):
+                self._fold.cancel()
+            due = self._due()
+        self._submit(due)
+
+    def _drop_newest(self, turns: Sequence[MemoryTurn]) -> bool:
+        """The usual undo. False where it is something else."""
+        covered = self._mark.covered
+        left = len(turns) - covered
+        if left != len(self._turns) - 1 or left < (1 if covered else 0):
+            return False
+        if covered and turns[covered - 1].id != self._mark.last:
+            return False
+        if any(turns[covered + index] != self._turns[index] for index in range(left)):
+            return False
+        self._kept -= self._turns.pop().size
+        return True
+
+    def _return_to(self, turns: Sequence[MemoryTurn]) -> None:
+        """To the latest summary that stands for none but a beginning of `turns`, the newest one left out."""
+        known = {turn.id: turn for turn in self._turns}
+        marks = [*self._marks, self._mark]
+        digests = _digests(turns, {mark.covered for mark in marks})
+        fitting = [
+            index
+            for index, mark in enumerate(marks)
+            if not mark.covered or (mark.covered < len(turns) and digests.get(mark.covered) == mark.digest)
+        ]
+        self._marks = marks[: fitting[-1]] if fitting else []
+        mark = marks[fitting[-1]] if fitting else _Mark()
+        if mark is not self._mark:
+            self._set_mark(mark)
+        self._turns.clear()
+        self._kept = 0
+        for turn in turns[mark.covered :]:
+            before = known.get(turn.id)
+            self._append(before if before == turn else turn.counted())
+
+    # -- folding ---------------------------------------------------------------------------------------------------
+
+    def _budget(self) -> Budget:
+        """In our estimate's tokens, whose relation to the model's is known the better the longer it is used."""
+        info = _info(self._client, self.model)
+        limit = max(1, round(self._limit / tokens.ratio(self._chat_model)))
+        # Bounded, so that a summary of much is made in steps, and within what the summariser can read.
+        batch = max(4 * limit, 4096)
+        if info is not None and info.context_window:
+            batch = min(batch, max(256, info.context_window // 2 - limit))
+        return Budget(limit, batch)
+
+    def _due(self) -> bool:
+        """Whether a fold is to be queued now; notes that it is. O(1): it is asked at every turn. The lock is held."""
+        if self._busy or self._closed or self._wait or not self._too_much():
+            return False
+        self._busy = True
+        return True
+
+    def _too_much(self) -> bool:
+        limit = self._limit / tokens.ratio(self._chat_model)
+        over = self._kept + self._summary_tokens > limit and len(self._turns) > 1
+        return over or self._summary_tokens >= max(1, limit // 2)
+
+    def _submit(self, due: bool) -> None:
+        # Outside the lock: starting a thread takes a while.
+        if due and not WORKER.submit(self):
+            self._release()
+
+    def _release(self) -> None:
+        with self._idle:
+            self._busy = False
+            self._idle.notify_all()
+
+    def begin_fold(self) -> _Fold | None:
+        """For the worker: the request to make now."""
+        budget = self._budget()
+        with self._idle:
+            wanted = plan(self._turns, self._summary_tokens, budget) if self._busy and not self._closed else None
+            if wanted is None:
+                self._busy = False
+                self._idle.notify_all()
+                return None
+            turns = tuple(islice(self._turns, wanted.count))
+            self._fold = _Fold(self._client, self.model, self._mark, turns, wanted, budget)
+            return self._fold
+
+    def end_fold(self, fold: _Fold) -> bool:
+        """For the worker: takes the answer in, if it still fits; True where there is more to fold."""
+        with self._idle:
+            self._usage += fold.usage
+            if self._fold is not fold:
+                return False
+            self._fold = None
+            if fold.answer is not None and self._is_current(fold):
+                self._commit(fold, fold.answer)
+            elif fold.problem is not None and not fold.cancelled:
+                self._failures += 1
+                self._wait = min(2 ** (self._failures - 1), _LONGEST_WAIT)
+                self._problem = fold.problem
+                logger.info("memory.fold_failed", extra={"problem": fold.problem, "failures": self._failures})
+            self._busy = False
+            more = self._due()
+            if not more:
+                self._idle.notify_all()
+            return more
+
+    def _is_current(self, fold: _Fold) -> bool:
+        """The turns are still the oldest ones, the newest is not among them, and the summary is the one it began with."""
+        return (
+            self._mark is fold.mark
+            and len(self._turns) > len(fold.turns)
+            and all(kept is turn for kept, turn in zip(self._turns, fold.turns, strict=False))
+        )
+
+    def _commit(self, fold: _Fold, answer: str) -> None:
+        for turn in fold.turns:
+            self._turns.popleft()
+            self._kept -= turn.size
+        if fold.turns:
+            self._marks.append(self._mark)
+            if len(self._marks) > _MARKS:
+                # Thinned out, the older the more: a step far back costs more folding, and nothing is kept for ever.
+                del self._marks[1 : _MARKS // 2 : 2]
+        self._set_mark(self._mark.after(fold.turns, answer))
+        self._failures = 0
+        self._problem = None
+
+    def _set_mark(self, mark: _Mark) -> None:
+        self._mark = mark
+        self._summary_tokens = tokens.estimate_tokens(mark.summary)
+
+    def after_fork(self) -> None:
+        """For the worker, which a child process does not have: what was under way is done again at the next turn."""
+        self._idle = threading.Condition(threading.Lock())
+        self._busy = False
+        self._fold = None
+
+    # -- the rest of the protocol ------------------------------------------------------------------------------------
+
+    def _pin_budget(self, model: str | None) -> int:
+        info = _info(self._client, model)
+        if info is None or not info.context_window:
+            return DEFAULT_PIN_BUDGET
+        return round(info.context_window / 4 / tokens.ratio(info.id))
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Folds what is due and waits for it, up to `timeout` seconds (None: for ever); False when that was not enough.
+
+        True does not mean that it succeeded: see `problem`.
+        """
+        with self._idle:
+            due = self._due()
+        self._submit(due)
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._busy, timeout)
+
+    def clear(self) -> None:
+        """Forgets everything, pinned documents too; what summaries have cost stays."""
+        super().clear()
+        with self._idle:
+            self._drop_fold()
+            self._kept = 0
+            self._marks = []
+            self._set_mark(_Mark())
+            self._failures = self._wait = 0
+            self._problem = None
+
+    def close(self) -> None:
+        """Ends work under way, and no more is begun. The memory can still be read and added to. Does not block."""
+        with self._idle:
+            self._closed = True
+            self._drop_fold()
+
+    def _drop_fold(self) -> None:
+        if self._fold is not None:
+            self._fold.cancel()
+        self._fold = None
+        self._busy = False
+        self._idle.notify_all()
+
+    def _saved(self) -> dict[str, Any]:
+        return {
+            **super()._saved(),
+            "model": self.model,
+            "max_token_limit": self._limit,
+            "mark": self._mark.to_dict(),
+            "marks": [mark.to_dict() for mark in self._marks],
+            "usage": self._usage.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, client: ChatClient, data: Mapping[str, Any]) -> Self:
+        """The memory that `to_dict` saved. A fold that was under way is done again with the next turn or `flush`.
+
+        Raises InvalidRequestError for data of another version or class.
+        """
+        memory = super().from_dict(client, data)
+        memory._kept = sum(turn.size for turn in memory._turns)
+        memory._set_mark(_Mark(**data["mark"]))
+        memory._marks = [_Mark(**mark) for mark in data["marks"]]
+        memory._usage = Usage.from_dict(data["usage"])
+        return memory
+
+    @classmethod
+    def _made(cls, client: ChatClient, data: Mapping[str, Any]) -> Self:
+        names = ("model", "max_token_limit", "human_prefix", "ai_prefix")
+        return cls(client, **{name: data[name] for name in names})
+
+
+def _checked_limit(limit: int) -> int:
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 64:
+        raise InvalidRequestError(f"max_token_limit is {limit!r}; it is a whole number from 64 upwards.")
+    return limit
+
+
+def _newest_within(turns: Sequence[MemoryTurn], room: float) -> int:
+    """How many of the newest turns fit."""
+    count = 0
+    for turn in reversed(turns):
+        room -= turn.size
+        if room < 0:
+            break
+        count += 1
+    return count
+
+
+def _digests(turns: Sequence[MemoryTurn], counts: set[int]) -> dict[int, str]:
+    """The digests of the first n ids, for each n in `counts`."""
+    found = {}
+    digest = ""
+    for count, turn in enumerate(islice(turns, max(counts)), 1):
+        digest = _chained(digest, turn.id)
+        if count in counts:
+            found[count] = digest
+    return found
+
+
+_KINDS: dict[str, type[BaseMemory]] = {
+    kind.kind: kind for kind in (SummaryBufferMemory, BufferMemory, WindowMemory, NoMemory)
+}
+
+
+def memory_from_dict(client: ChatClient, data: Mapping[str, Any]) -> BaseMemory:
+    """The memory of whatever class that `to_dict` saved. Raises InvalidRequestError for a class that is not known."""
+    kind = _KINDS.get(str(data.get("kind")))
+    if kind is None:
+        raise InvalidRequestError(f"The saved memory is a {data.get('kind')!r}, which is not known.", hint="Update the package.")
+    return kind.from_dict(client, data)
