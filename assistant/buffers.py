@@ -11,24 +11,10 @@ from typing import Any, Protocol, Self, runtime_checkable
 from .documents import Document
 from .errors import InvalidRequestError
 from .messages import Notice, Usage, new_id
-from .tokens import estimate_tokens
+from .pins import DEFAULT_PIN_BUDGET, Pins
+from .tokens import MESSAGE_TOKENS, estimate_tokens
 
 VERSION = 1
-
-# A paste is kept as a document above half the limit, but never below this many tokens: short ones are conversation.
-PIN_FROM = 4_000
-
-# A quarter of 128,000 tokens, for models whose window is not known.
-DEFAULT_PIN_BUDGET = 32_000
-
-# Roles and separators around one turn, as chat templates have them.
-TURN_OVERHEAD = 8
-
-# What models read of one image at most (Claude: width times height / 750, scaled down to 1,568 on the long side).
-_IMAGE_TOKENS = 1_600
-# A page of a PDF or an office file costs 1,500 to 3,000 tokens and has some 50 KB.
-_BYTES_PER_TOKEN = 30
-
 
 @dataclass(frozen=True, slots=True)
 class MemoryTurn:
@@ -44,7 +30,7 @@ class MemoryTurn:
         """Estimated tokens, roles included."""
         if self.tokens is not None:
             return self.tokens
-        return estimate_tokens(self.user) + estimate_tokens(self.reply) + TURN_OVERHEAD
+        return estimate_tokens(self.user) + estimate_tokens(self.reply) + 2 * MESSAGE_TOKENS
 
     def counted(self) -> MemoryTurn:
         return self if self.tokens is not None else replace(self, tokens=self.size)
@@ -75,25 +61,6 @@ def history_text(context: Context, human_prefix: str = "H", ai_prefix: str = "A"
     parts = [context.summary] if context.summary else []
     parts += [f"{human_prefix}: {turn.user}\n{ai_prefix}: {turn.reply}" for turn in context.turns]
     return "\n".join(parts)
-
-
-def should_pin(text: str, limit: int | None) -> bool:
-    """Whether a pasted text is kept as a document: above half of `limit` and above 4,000 tokens.
-
-    `limit` is the memory's max_token_limit; None, for memories that have none, leaves the second condition alone.
-    """
-    least = max(PIN_FROM, (limit or 0) // 2)
-    # No token is shorter than a character: most texts are decided without counting.
-    return len(text) > least and estimate_tokens(text) > least
-
-
-def document_tokens(document: Document) -> int:
-    """About what a document costs in a request: counted for texts, guessed from the size for files and images."""
-    if document.is_text:
-        return estimate_tokens(document.text)
-    if document.is_image:
-        return _IMAGE_TOKENS
-    return max(_IMAGE_TOKENS, len(document.data) // _BYTES_PER_TOKEN)
 
 
 @runtime_checkable
@@ -141,84 +108,6 @@ class Memory(Protocol):
     def to_dict(self) -> dict[str, Any]: ...
 
 
-@dataclass(slots=True)
-class _Pin:
-    """`owners` are the ids of the turns that brought the document; empty for one that was pinned by hand."""
-
-    document: Document
-    tokens: int
-    owners: set[str] = field(default_factory=set)
-
-
-class Pins:
-    """Documents in the order of their pinning, within a budget. Not safe under threads: its memory is."""
-
-    def __init__(self) -> None:
-        self._pins: dict[str, _Pin] = {}
-        self.tokens = 0
-
-    @property
-    def documents(self) -> tuple[Document, ...]:
-        return tuple(pin.document for pin in self._pins.values())
-
-    def pin(self, document: Document, budget: int) -> list[Notice]:
-        """Adds a document, or makes it the most recent one; says which ones had to go, perhaps itself."""
-        pin = self._pins.pop(document.id, None)
-        if pin is None:
-            pin = _Pin(document, document_tokens(document))
-            self.tokens += pin.tokens
-        self._pins[document.id] = pin
-        notices = []
-        while self.tokens > budget:
-            oldest = next(iter(self._pins.values()))
-            self.unpin(oldest.document.id)
-            notices.append(_unpinned(oldest, budget))
-        return notices
-
-    def own(self, id: str, turn: str) -> None:
-        """Notes which turn brought a document, so that it goes when that turn is edited away."""
-        if id in self._pins:
-            self._pins[id].owners.add(turn)
-
-    def unpin(self, id: str) -> bool:
-        pin = self._pins.pop(id, None)
-        if pin is not None:
-            self.tokens -= pin.tokens
-        return pin is not None
-
-    def keep(self, turns: Sequence[MemoryTurn]) -> None:
-        """Unpins what was brought by turns that are gone."""
-        owned = [pin for pin in self._pins.values() if pin.owners]
-        if not owned:
-            return
-        left = {turn.id for turn in turns}
-        for pin in owned:
-            pin.owners &= left
-            if not pin.owners:
-                self.unpin(pin.document.id)
-
-    def to_list(self) -> list[dict[str, Any]]:
-        return [
-            {"document": pin.document.to_dict(), "tokens": pin.tokens, "owners": sorted(pin.owners)}
-            for pin in self._pins.values()
-        ]
-
-    @classmethod
-    def from_list(cls, data: Sequence[Mapping[str, Any]]) -> Pins:
-        pins = cls()
-        for row in data:
-            document = Document.from_dict(row["document"])
-            pins._pins[document.id] = _Pin(document, row["tokens"], set(row["owners"]))
-            pins.tokens += row["tokens"]
-        return pins
-
-
-def _unpinned(pin: _Pin, budget: int) -> Notice:
-    text = f"{pin.document.name} is no longer kept in full: pinned documents may have {budget:,} tokens in all."
-    values = {"id": pin.document.id, "name": pin.document.name, "tokens": pin.tokens, "budget": budget}
-    return Notice("unpinned", text, values)
-
-
 class BaseMemory:
     """Prefixes, pins and kept turns with their sum: what the memories share. `kind` names the class in saved data."""
 
@@ -257,9 +146,7 @@ class BaseMemory:
         with self._idle:
             return Context(self._pins.documents, "", up_to(self._turns, before))
 
-    def add_turn(
-        self, user: str, assistant: str, *, id: str | None = None, documents: Sequence[Document] = ()
-    ) -> None:
+    def add_turn(self, user: str, assistant: str, *, id: str | None = None, documents: Sequence[Document] = ()) -> None:
         """Appends a turn. `documents` are those it brought: ones that are pinned go when the turn is edited away."""
         turn = MemoryTurn(id or new_id(), user, assistant).counted()
         with self._idle:
@@ -376,7 +263,9 @@ def up_to(turns: Sequence[MemoryTurn] | deque[MemoryTurn], before: str | None) -
     for index in range(len(everything) - 1, -1, -1):
         if everything[index].id == before:
             return everything[:index]
-    raise InvalidRequestError(f"The turn {before} is not kept word for word.", hint="Use rewind() with the turns to keep.")
+    raise InvalidRequestError(
+        f"The turn {before} is not kept word for word.", hint="Use rewind() with the turns to keep."
+    )
 
 
 class BufferMemory(BaseMemory):

@@ -179,7 +179,7 @@ def successor(model: str) -> str | None:
 
 
 def _row(name: str) -> dict[str, Any] | None:
-    rows = {row["match"]: row for row in _data()["model"]}
+    rows: dict[str, dict[str, Any]] = {row["match"]: row for row in _data()["model"]}
     match = _longest_match(name, list(rows))
     # "claude-opus-5" must not lend its rules to a future "claude-opus-50" or "claude-opus-5-9".
     if match is None or (name.startswith("claude-") and _is_other_version(name, match)):

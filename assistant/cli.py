@@ -183,7 +183,12 @@ def models(backend: Backend, region: str | None, profile: str | None, as_json: b
 @_where
 @click.option("--host", default="127.0.0.1", show_default=True, envvar="ASSISTANT_HOST", help="Address to listen on.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=7860, show_default=True, envvar="ASSISTANT_PORT", help="0: any free."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=7860,
+    show_default=True,
+    envvar="ASSISTANT_PORT",
+    help="0: any free.",
 )
 @click.option("--share", is_flag=True, envvar="ASSISTANT_SHARE", help="A public link; never without a login.")
 @click.option("--auth", metavar="USER:PASSWORD", envvar="ASSISTANT_AUTH", help="Ask for this login.")

@@ -47,7 +47,8 @@ def remembered_text(text: str, memory: Memory) -> str:
     """What stands in the turn: the text, or the ends of a long paste, whose whole is a pinned document."""
     if not should_pin(text, memory.max_token_limit):
         return text
-    return f"{text[:_EXCERPT]}\n[…]\n{text[-_EXCERPT:]}\n(This message is shortened: its whole text is the document above.)"
+    note = "(This message is shortened: its whole text is the document above.)"
+    return f"{text[:_EXCERPT]}\n[…]\n{text[-_EXCERPT:]}\n{note}"
 
 
 def compose(

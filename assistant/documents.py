@@ -55,7 +55,7 @@ class Document:
 
     @classmethod
     def from_path(cls, path: str | os.PathLike[str]) -> Document:
-        """Reads a file. Raises InvalidRequestError where its kind or size is not taken, OSError where it can't be read."""
+        """Reads a file. Raises InvalidRequestError for a kind or size not taken, OSError for an unreadable file."""
         file = Path(path)
         return cls(file.name, file.suffix.lstrip(".") or "txt", file.read_bytes())
 

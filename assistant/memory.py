@@ -63,54 +63,6 @@ _MARKS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """In estimated tokens. `limit` is for summary and turns together; `batch` the most that one request may fold."""
-
-    limit: int
-    batch: int = 100_000
-
-    @property
-    def low(self) -> int:
-        """Folding goes down to here, so that one request pays for many turns."""
-        return self.limit // 2
-
-    @property
-    def cap(self) -> int:
-        """A summary that reaches this is condensed."""
-        return self.limit // 2
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Fold the `count` oldest turns (0: only condense the summary) into one of at most about `target` tokens."""
-
-    count: int
-    target: int
-    condense: bool = False
-
-
-def plan(turns: Sequence[MemoryTurn], summary: int, budget: Budget) -> Plan | None:
-    """What to fold, given the kept turns and the size of the summary; None where nothing is to be done.
-
-    Only whole turns go, oldest first. The newest one always stays: what follows refers to it most. So a single turn
-    above the limit is sent until the next one comes.
-    """
-    total = summary + sum(turn.size for turn in turns)
-    condense = summary >= budget.cap
-    if total <= budget.limit and not condense:
-        return None
-    count = folded = 0
-    for turn in islice(turns, max(0, len(turns) - 1)):
-        if total - folded <= budget.low or (count and folded + turn.size > budget.batch):
-            break
-        count += 1
-        folded += turn.size
-    if not count and not condense:
-        return None
-    return Plan(count, budget.cap // 2 if condense else budget.cap * 3 // 4, condense)
-
-
-@dataclass(frozen=True, slots=True)
 class MemoryTokens:
     """What a gauge shows, in tokens of the model in use: `summary` + `kept` against `limit`; `pinned` beside them."""
 
@@ -118,113 +70,6 @@ class MemoryTokens:
     kept: int
     pinned: int
     limit: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """A summary and the turns it stands for: their number, the id of the last, and a digest of all their ids."""
-
-    covered: int = 0
-    last: str = ""
-    digest: str = ""
-    summary: str = ""
-
-    def after(self, turns: Iterable[MemoryTurn], summary: str) -> _Mark:
-        covered, last, digest = self.covered, self.last, self.digest
-        for turn in turns:
-            covered, last, digest = covered + 1, turn.id, _chained(digest, turn.id)
-        return _Mark(covered, last, digest, summary)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-def _chained(digest: str, id: str) -> str:
-    return hashlib.blake2b(f"{digest}/{id}".encode(), digest_size=16).hexdigest()
-
-
-class _Fold:
-    """One request to the summariser, and its result. It knows nothing of the memory, which may change meanwhile."""
-
-    def __init__(
-        self, client: ChatClient, model: str | None, mark: _Mark, turns: tuple[MemoryTurn, ...], plan: Plan, budget: Budget
-    ) -> None:
-        self.mark = mark
-        self.turns = turns
-        self.answer: str | None = None
-        self.problem: str | None = None
-        self.usage = Usage()
-        self.cancelled = False
-        self._client = client
-        self._model = model
-        self._plan = plan
-        self._budget = budget
-        self._reply: Reply | None = None
-
-    def cancel(self) -> None:
-        self.cancelled = True
-        if self._reply is not None:
-            self._reply.cancel()
-
-    def run(self) -> None:
-        """Blocks for the summariser. Raises nothing."""
-        try:
-            self._ask()
-        except Exception as error:
-            self.problem = f"{type(error).__name__}: {error}"
-        finally:
-            if self._reply is not None and self._reply.usage is not None:
-                self.usage = self._reply.usage
-
-    def _ask(self) -> None:
-        info = _info(self._client, self._model)
-        request = summarizer.prompt(
-            self.mark.summary,
-            self.turns,
-            self._plan.target,
-            longest=self._budget.batch * 2,
-            condense=self._plan.condense,
-        )
-        self._reply = self._client.stream(
-            [Message("user", request)],
-            model=self._model,
-            system=summarizer.SYSTEM,
-            max_tokens=self._allowance(info),
-            thinking=False if info is not None and info.thinking == "default" else None,
-        )
-        if self.cancelled:
-            self._reply.cancel()
-        answer = summarizer.cleaned(self._reply.drain().text)
-        previous = tokens.estimate_tokens(self.mark.summary)
-        replaced = previous + sum(turn.size for turn in self.turns)
-        if not self.turns:
-            # Token by token it would never come to an end.
-            replaced = max(self._budget.cap, previous * 3 // 4)
-        self.problem = summarizer.objection(
-            answer, self._reply.stop_reason, replaced=replaced, previous=previous, target=self._plan.target
-        )
-        if self.problem is None:
-            self.answer = answer
-        usage = self._reply.usage
-        if usage is not None and self._reply.model is not None:
-            estimated = tokens.estimate_tokens(f"{summarizer.SYSTEM}\n{request}")
-            tokens.calibrate(self._reply.model, estimated, usage.total_input_tokens)
-
-    def _allowance(self, info: ModelInfo | None) -> int:
-        """max_tokens: half as much again as the cap, for tokenizers that cut finer than we guess, and room to think."""
-        allowance = self._budget.cap * 3 // 2 + 64
-        if info is not None and info.thinks_by_default:
-            allowance += info.default_max_tokens
-        return min(allowance, info.max_output) if info is not None and info.max_output else allowance
-
-
-def _info(client: ChatClient, model: str | None) -> ModelInfo | None:
-    """None where the client can't say: the request will tell what is wrong, a memory has no part in it."""
-    try:
-        return client.model_info(model)
-    except Exception:
-        logger.debug("memory.model_unknown", extra={"model": model}, exc_info=True)
-        return None
 
 
 class SummaryBufferMemory(BaseMemory):
@@ -258,13 +103,13 @@ class SummaryBufferMemory(BaseMemory):
         self._limit = _checked_limit(max_token_limit)
         self._chat_model: str | None = None
         self._kept = 0
-        self._mark = _Mark()
+        self._mark = Mark()
         self._summary_tokens = 0
-        self._marks: list[_Mark] = []
+        self._marks: list[Mark] = []
         self._usage = Usage()
         # Queued or being folded; `_fold` is the request under way.
         self._busy = False
-        self._fold: _Fold | None = None
+        self._fold: Fold | None = None
         self._closed = False
         self._failures = 0
         self._wait = 0
@@ -344,7 +189,7 @@ class SummaryBufferMemory(BaseMemory):
         `omitted`. `before` is the id of a kept turn: it and what follows is left out, to ask it again. The newest turn is
         always kept. Raises InvalidRequestError for the id of any other.
         """
-        info = _info(self._client, model)
+        info = known_info(self._client, model)
         with self._idle:
             self._chat_model = info.id if info is not None else model
             turns = up_to(self._turns, before)
@@ -355,7 +200,7 @@ class SummaryBufferMemory(BaseMemory):
                 room = usable / tokens.ratio(self._chat_model) - self._summary_tokens - self._pins.tokens
             if room is None or self._kept <= room:
                 return Context(documents, summary, turns)
-        fitting = _newest_within(turns, room)
+        fitting = newest_within(turns, room)
         return Context(documents, summary, turns[len(turns) - fitting :], len(turns) - fitting)
 
     # -- undo and edit -------------------------------------------------------------------------------------------
@@ -394,14 +239,14 @@ class SummaryBufferMemory(BaseMemory):
         """To the latest summary that stands for none but a beginning of `turns`, the newest one left out."""
         known = {turn.id: turn for turn in self._turns}
         marks = [*self._marks, self._mark]
-        digests = _digests(turns, {mark.covered for mark in marks})
+        digests = digests_of(turns, {mark.covered for mark in marks})
         fitting = [
             index
             for index, mark in enumerate(marks)
             if not mark.covered or (mark.covered < len(turns) and digests.get(mark.covered) == mark.digest)
         ]
         self._marks = marks[: fitting[-1]] if fitting else []
-        mark = marks[fitting[-1]] if fitting else _Mark()
+        mark = marks[fitting[-1]] if fitting else Mark()
         if mark is not self._mark:
             self._set_mark(mark)
         self._turns.clear()
@@ -414,7 +259,7 @@ class SummaryBufferMemory(BaseMemory):
 
     def _budget(self) -> Budget:
         """In our estimate's tokens, whose relation to the model's is known the better the longer it is used."""
-        info = _info(self._client, self.model)
+        info = known_info(self._client, self.model)
         limit = max(1, round(self._limit / tokens.ratio(self._chat_model)))
         # Bounded, so that a summary of much is made in steps, and within what the summariser can read.
         batch = max(4 * limit, 4096)
@@ -444,7 +289,7 @@ class SummaryBufferMemory(BaseMemory):
             self._busy = False
             self._idle.notify_all()
 
-    def begin_fold(self) -> _Fold | None:
+    def begin_fold(self) -> Fold | None:
         """For the worker: the request to make now."""
         budget = self._budget()
         with self._idle:
@@ -454,10 +299,10 @@ class SummaryBufferMemory(BaseMemory):
                 self._idle.notify_all()
                 return None
             turns = tuple(islice(self._turns, wanted.count))
-            self._fold = _Fold(self._client, self.model, self._mark, turns, wanted, budget)
+            self._fold = Fold(self._client, self.model, self._mark, turns, wanted, budget)
             return self._fold
 
-    def end_fold(self, fold: _Fold) -> bool:
+    def end_fold(self, fold: Fold) -> bool:
         """For the worker: takes the answer in, if it still fits; True where there is more to fold."""
         with self._idle:
             self._usage += fold.usage
@@ -477,7 +322,7 @@ class SummaryBufferMemory(BaseMemory):
                 self._idle.notify_all()
             return more
 
-    def _is_current(self, fold: _Fold) -> bool:
+    def _is_current(self, fold: Fold) -> bool:
         """The turns are still the oldest ones, the newest is not among them, and the summary is the one it began with."""
         return (
             self._mark is fold.mark
@@ -485,7 +330,7 @@ class SummaryBufferMemory(BaseMemory):
             and all(kept is turn for kept, turn in zip(self._turns, fold.turns, strict=False))
         )
 
-    def _commit(self, fold: _Fold, answer: str) -> None:
+    def _commit(self, fold: Fold, answer: str) -> None:
         for turn in fold.turns:
             self._turns.popleft()
             self._kept -= turn.size
@@ -498,7 +343,7 @@ class SummaryBufferMemory(BaseMemory):
         self._failures = 0
         self._problem = None
 
-    def _set_mark(self, mark: _Mark) -> None:
+    def _set_mark(self, mark: Mark) -> None:
         self._mark = mark
         self._summary_tokens = tokens.estimate_tokens(mark.summary)
 
@@ -511,7 +356,7 @@ class SummaryBufferMemory(BaseMemory):
     # -- the rest of the protocol ------------------------------------------------------------------------------------
 
     def _pin_budget(self, model: str | None) -> int:
-        info = _info(self._client, model)
+        info = known_info(self._client, model)
         if info is None or not info.context_window:
             return DEFAULT_PIN_BUDGET
         return round(info.context_window / 4 / tokens.ratio(info.id))
@@ -534,7 +379,7 @@ class SummaryBufferMemory(BaseMemory):
             self._drop_fold()
             self._kept = 0
             self._marks = []
-            self._set_mark(_Mark())
+            self._set_mark(Mark())
             self._failures = self._wait = 0
             self._problem = None
 
@@ -569,8 +414,8 @@ class SummaryBufferMemory(BaseMemory):
         """
         memory = super().from_dict(client, data)
         memory._kept = sum(turn.size for turn in memory._turns)
-        memory._set_mark(_Mark(**data["mark"]))
-        memory._marks = [_Mark(**mark) for mark in data["marks"]]
+        memory._set_mark(Mark(**data["mark"]))
+        memory._marks = [Mark(**mark) for mark in data["marks"]]
         memory._usage = Usage.from_dict(data["usage"])
         return memory
 
@@ -586,28 +431,6 @@ def _checked_limit(limit: int) -> int:
     return limit
 
 
-def _newest_within(turns: Sequence[MemoryTurn], room: float) -> int:
-    """How many of the newest turns fit."""
-    count = 0
-    for turn in reversed(turns):
-        room -= turn.size
-        if room < 0:
-            break
-        count += 1
-    return count
-
-
-def _digests(turns: Sequence[MemoryTurn], counts: set[int]) -> dict[int, str]:
-    """The digests of the first n ids, for each n in `counts`."""
-    found = {}
-    digest = ""
-    for count, turn in enumerate(islice(turns, max(counts)), 1):
-        digest = _chained(digest, turn.id)
-        if count in counts:
-            found[count] = digest
-    return found
-
-
 _KINDS: dict[str, type[BaseMemory]] = {
     kind.kind: kind for kind in (SummaryBufferMemory, BufferMemory, WindowMemory, NoMemory)
 }
@@ -617,5 +440,7 @@ def memory_from_dict(client: ChatClient, data: Mapping[str, Any]) -> BaseMemory:
     """The memory of whatever class that `to_dict` saved. Raises InvalidRequestError for a class that is not known."""
     kind = _KINDS.get(str(data.get("kind")))
     if kind is None:
-        raise InvalidRequestError(f"The saved memory is a {data.get('kind')!r}, which is not known.", hint="Update the package.")
+        raise InvalidRequestError(
+            f"The saved memory is a {data.get('kind')!r}, which is not known.", hint="Update the package."
+        )
     return kind.from_dict(client, data)

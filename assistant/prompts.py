@@ -19,8 +19,8 @@ _GAP = re.compile(r"\{\{([^\W\d]\w*)\}\}|\{([^\W\d]\w*)\}")
 class PromptTemplate:
     """A text with gaps: `PromptTemplate("Translate {text} into {language}").format(text="hola", language="English")`.
 
-    Only `{identifier}` is a gap; `{{name}}` gives `{name}`; any other brace is literal. What is filled in comes out as it
-    is, whatever it holds. Values are strings, or anything with a sensible str().
+    Only `{identifier}` is a gap; `{{name}}` gives `{name}`; any other brace is literal. What is filled in comes out
+    as it is, whatever it holds. Values are strings, or anything with a sensible str().
     """
 
     def __init__(self, template: str, *, bound: Mapping[str, Any] | None = None) -> None:
@@ -111,21 +111,25 @@ class PromptTemplate:
         return f"PromptTemplate({self.template!r})"
 
 
+_EXAMPLE = PromptTemplate("<example>\n{input}\n\n{output}\n</example>")
+_CASE = PromptTemplate("{input}")
+
+
 @dataclass(frozen=True)
 class FewShotPrompt:
     """An instruction, examples, and the case at hand: a zero-, one- or n-shot prompt.
 
-    `examples` are mappings that fill `example`'s gaps (by default `input` and `output`); `case` is the template of the case
-    at hand, whose gaps are this prompt's variables. The instruction is a plain text without gaps. Parts are joined
-    by an empty line.
+    `examples` are mappings that fill `example`'s gaps (by default `input` and `output`); `case` is the template of
+    the case at hand, whose gaps are this prompt's variables. The instruction is a plain text without gaps. Parts are
+    joined by an empty line.
 
         FewShotPrompt("Which language is it?", [{"input": "hola", "output": "Spanish"}]).format(input="bonjour")
     """
 
     instruction: str
     examples: Sequence[Mapping[str, Any]] = ()
-    example: PromptTemplate = PromptTemplate("<example>\n{input}\n\n{output}\n</example>")
-    case: PromptTemplate = PromptTemplate("{input}")
+    example: PromptTemplate = _EXAMPLE
+    case: PromptTemplate = _CASE
 
     def __post_init__(self) -> None:
         for name in ("example", "case"):

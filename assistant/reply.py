@@ -98,7 +98,7 @@ class ReplyState:
     @property
     def text(self) -> str:
         # list() first: another thread may be appending.
-        return "".join(item for item in list(self.log) if item.__class__ is str)  # type: ignore[misc]
+        return "".join(item for item in list(self.log) if item.__class__ is str)
 
     def on_end(self, callback: Callable[[ReplyState], None]) -> None:
         """Calls back once when the reply has ended, in the thread that ended it; at once if it has."""
@@ -138,14 +138,14 @@ class ReplyState:
         if self.token.cancelled:
             # What a cancelled source says last is of no interest, but for a Completed that won the race.
             if item.__class__ is Completed:
-                self._take(item)  # type: ignore[arg-type]
+                self._take(item)
             return self._finish(None)
         if item is None:
             raise StreamInterruptedError("The answer ended without its last event.", model=self.model)
         if item.__class__ is str:
             if self.first_text_at is None and item:
                 self.first_text_at = self._clock()
-            self.log.append(item)  # type: ignore[arg-type]
+            self.log.append(item)
         else:
             self._take(item)
 
@@ -311,7 +311,7 @@ class Reply:
                 elif text_only:
                     yield item
                 else:
-                    yield TextDelta(item)  # type: ignore[arg-type]
+                    yield TextDelta(item)
             if state.error is not None:
                 raise state.error
         finally:

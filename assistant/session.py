@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
 
 from .clients.base import ChatClient, Effort, connect
 from .compose import Composed, check_prompt, compose, pasted_document, remembered_text
@@ -52,13 +52,14 @@ class Settings(TypedDict, total=False):
 class ChatSession:
     """A conversation: client, prompt and memory, one turn at a time.
 
-    `client`: None means `connect()`. `model`: None means the client's default. `system` are plain instructions; `prompt` is a
-    PromptTemplate, FewShotPrompt or str, whose variables say how it is used: with `{history}` one user message holds the
-    whole conversation; with `{input}` alone it wraps each text of the user's; with neither it is the system prompt. The two
-    exclude each other. `memory`: None means SummaryBufferMemory(client). `verbose` logs each request and its cost.
+    `client`: None means `connect()`. `model`: None means the client's default. `system` are plain instructions;
+    `prompt` is a PromptTemplate, FewShotPrompt or str, whose variables say how it is used: with `{history}` one user
+    message holds the whole conversation; with `{input}` alone it wraps each text of the user's; with neither it is
+    the system prompt. The two exclude each other. `memory`: None means SummaryBufferMemory(client). `verbose` logs
+    each request and its cost.
 
-    Nothing blocks but reading a reply. A second turn while one runs raises SessionBusyError at once; sessions are for one
-    conversation, clients for any number.
+    Nothing blocks but reading a reply. A second turn while one runs raises SessionBusyError at once; sessions are for
+    one conversation, clients for any number.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class ChatSession:
 
     @property
     def usage(self) -> Usage:
-        """The sum over all replies, superseded and removed ones included: they were paid for. Summaries: `memory.usage`."""
+        """The sum over all replies, removed ones included: they were paid for. Summaries: `memory.usage`."""
         return self._usage
 
     @property
@@ -124,9 +125,14 @@ class ChatSession:
         return self._lock.locked()
 
     def stream(
-        self, text: str, *, documents: Iterable[Document] = (), turn_id: str | None = None, **overrides: Unpack[Settings]
+        self,
+        text: str,
+        *,
+        documents: Iterable[Document] = (),
+        turn_id: str | None = None,
+        **overrides: Unpack[Settings],
     ) -> Reply:
-        """The answer to `text`, to be iterated. Validates and takes the session; the request goes out at the first step.
+        """The answer to `text`, to be iterated. Takes the session; the request goes out at the first step.
 
         `documents` are pinned: they stay in front of the model for later turns. `overrides` hold for this turn: model,
         temperature, top_p, max_tokens, stop_sequences, effort, thinking, extra. Raises SessionBusyError,
@@ -254,7 +260,7 @@ class ChatSession:
         client = connect() if client is None else client
         prompt = data["prompt"] and PromptTemplate.from_dict(data["prompt"])
         session = cls(client, system=data["system"], prompt=prompt, memory=memory_from_dict(client, data["memory"]))
-        session.settings = {**data["settings"]}
+        session.settings = cast(Settings, dict(data["settings"]))
         session._turns = [Turn.from_dict(turn) for turn in data["turns"]]
         session._usage = Usage.from_dict(data["usage"])
         return session
@@ -269,7 +275,8 @@ class ChatSession:
         unknown = set(overrides) - set(Settings.__annotations__)
         if unknown:
             raise TypeError(f"unknown settings: {', '.join(sorted(unknown))}")
-        return {**self.settings, **overrides}
+        merged: Settings = {**self.settings, **overrides}
+        return merged
 
     def _answer(self, turn: Turn, overrides: Settings) -> tuple[Reply, Callable[[ReplyState], None]]:
         """The reply to a new turn, not begun, and how the turn ends. Pins are taken back where it can't be asked."""
@@ -324,12 +331,12 @@ class ChatSession:
         )
 
     def _request(self, composed: Composed, settings: Settings) -> Reply:
-        given = dict(settings)
+        given: dict[str, Any] = dict(settings)
         given["stop_sequences"] = (*composed.stop_sequences, *(settings.get("stop_sequences") or ()))
         if self.verbose:
             extra = {"messages": composed.messages, "system": composed.system, "settings": given}
             logger.info("session.request %s", extra, extra={"event": "session.request", **extra})
-        return self.client.stream(composed.messages, system=composed.system, **given)  # type: ignore[arg-type]
+        return self.client.stream(composed.messages, system=composed.system, **given)
 
     def _begin(self, turn: Turn, before: str, reply: Reply, finish: Callable[[ReplyState], None]) -> Reply:
         turn.model = reply.model

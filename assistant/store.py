@@ -18,6 +18,9 @@ from .messages import Turn, Usage
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+# Inside a class with a method `list`, the name means that method.
+Turns = list[Turn]
+
 Outcome = Literal["ok", "busy", "stale", "not_found"]
 
 
@@ -159,7 +162,7 @@ class ConversationStore:
                 **fields, turns=self._line(tx, conversation_id, row["head"]), memory=row["memory"]
             )
 
-    def line(self, owner: str, conversation_id: str) -> list[Turn]:
+    def line(self, owner: str, conversation_id: str) -> Turns:
         """The turns from the beginning to the head. What was undone or asked again is not among them."""
         return self.get(owner, conversation_id).turns
 
@@ -177,10 +180,13 @@ class ConversationStore:
         query = query.with_only_columns(*columns).order_by(c.c.updated_at.desc(), c.c.id).limit(limit)
         now = self.clock()
         with self._transaction(writes=False) as tx:
-            return [ConversationSummary(*row[:4], running=(row[4] or 0) > now) for row in tx.execute(query)]
+            return [
+                ConversationSummary(row.id, row.title, row.created_at, row.updated_at, (row.lease_until or 0) > now)
+                for row in tx.execute(query)
+            ]
 
     def rename(self, owner: str, conversation_id: str, title: str) -> None:
-        self._change(owner, conversation_id, title=_clean(title))
+        self._change(owner, conversation_id, title=clean_text(title))
 
     def set_settings(self, owner: str, conversation_id: str, settings: Mapping[str, Any]) -> None:
         self._change(owner, conversation_id, settings=dict(settings))
@@ -243,7 +249,7 @@ class ConversationStore:
             tx.execute(self._t.turns.insert().values(self._new_turn(conversation_id, after, turn, now)))
             self._add_documents(tx, conversation_id, turn.documents)
             untitled = (t.c.id == conversation_id) & (t.c.owner == owner) & (t.c.title == "")
-            tx.execute(t.update().where(untitled).values(title=title_of(_clean(turn.user))))
+            tx.execute(t.update().where(untitled).values(title=clean_text(_title(turn))))
         return begun
 
     def resume_turn(
@@ -291,32 +297,29 @@ class ConversationStore:
                 for each in part:
                     if each.lease in kept and each.text is not None:
                         same = (turns.c.id == each.turn_id) & (turns.c.conversation_id == each.conversation_id)
-                        tx.execute(turns.update().where(same).values(reply=_clean(each.text), updated_at=now))
+                        tx.execute(turns.update().where(same).values(reply=clean_text(each.text), updated_at=now))
         return {each.turn_id for each in growing if each.lease not in kept}
 
     def end_turn(
         self, conversation_id: str, turn: Turn, lease: str, memory: Mapping[str, Any] | None = None
     ) -> int | None:
-        """Saves a turn that has ended, with the memory's state after it, and gives the conversation back.
+        """Saves a turn that has ended, with the memory's state after it (None: the stored one stays), and gives the
+        conversation back.
 
         Returns the conversation's new version; None where the lease was lost: nothing was saved.
         """
         c, turns, now = self._t.conversations, self._t.turns, self.clock()
         held = (c.c.id == conversation_id) & (c.c.lease_owner == lease)
-        values = {
-            "lease_owner": None,
-            "lease_until": None,
-            "version": c.c.version + 1,
-            "updated_at": now,
-            "memory": None if memory is None else dict(memory),
-        }
+        values = {"lease_owner": None, "lease_until": None, "version": c.c.version + 1, "updated_at": now}
+        if memory is not None:
+            values["memory"] = dict(memory)
         with self._transaction() as tx:
             if not tx.execute(c.update().where(held).values(values)).rowcount:
                 return None
             ended = {
-                "reply": None if turn.reply is None else _clean(turn.reply),
+                "reply": None if turn.reply is None else clean_text(turn.reply),
                 "stop_reason": turn.stop_reason or "interrupted",
-                "error": turn.error and _clean(turn.error),
+                "error": turn.error and clean_text(turn.error),
                 "usage": turn.usage.to_dict(),
                 "model": turn.model,
                 "updated_at": now,
@@ -426,7 +429,7 @@ class ConversationStore:
         turns = self._t.turns
         return tx.execute(turns.select().with_only_columns(turns.c.id).where(turns.c.id == turn_id)).first() is not None
 
-    def _ancestry(self, tx: sa.Connection, conversation_id: str, head: str | None) -> list[str]:
+    def _ancestry(self, tx: sa.Connection, conversation_id: str, head: str | None) -> Sequence[str]:
         """The ids from `head` back to the first turn."""
         turns = self._t.turns
         query = turns.select().with_only_columns(turns.c.id, turns.c.parent)
@@ -437,7 +440,7 @@ class ConversationStore:
             head = parents.pop(head)
         return line
 
-    def _line(self, tx: sa.Connection, conversation_id: str, head: str | None) -> list[Turn]:
+    def _line(self, tx: sa.Connection, conversation_id: str, head: str | None) -> Turns:
         turns, documents = self._t.turns, self._t.documents
         found = tx.execute(turns.select().where(turns.c.conversation_id == conversation_id)).mappings()
         rows = {row["id"]: row for row in found}
@@ -457,7 +460,7 @@ class ConversationStore:
             "id": turn.id,
             "conversation_id": conversation_id,
             "parent": after,
-            "user_text": _clean(turn.user),
+            "user_text": clean_text(turn.user),
             "usage": turn.usage.to_dict(),
             "model": turn.model,
             "documents": [document.id for document in turn.documents],
@@ -475,7 +478,7 @@ class ConversationStore:
         for document in {document.id: document for document in given if document.id not in known}.values():
             values = {
                 "id": document.id,
-                "name": _clean(document.name),
+                "name": clean_text(document.name),
                 "format": document.format,
                 "data": document.data,
             }
@@ -514,7 +517,11 @@ def title_of(text: str, limit: int = 60) -> str:
     return cut.rstrip(",.;: ") + "…"
 
 
-def _turn(row: Mapping[str, Any], files: Mapping[str, Document]) -> Turn:
+def _title(turn: Turn) -> str:
+    return title_of(turn.user) or (turn.documents[0].name if turn.documents else "")
+
+
+def _turn(row: Any, files: Mapping[str, Document]) -> Turn:
     return Turn(
         user=row["user_text"],
         reply=row["reply"],
@@ -527,7 +534,7 @@ def _turn(row: Mapping[str, Any], files: Mapping[str, Document]) -> Turn:
     )
 
 
-def _clean(text: str) -> str:
+def clean_text(text: str) -> str:
     """The text as a database takes it: browsers and models send halves of characters, PostgreSQL takes no NUL."""
     try:
         text.encode()

@@ -83,3 +83,93 @@ def objection(answer: str, stop_reason: StopReason | None, *, replaced: int, pre
     if size < least:
         return f"it has {size} tokens, too few to stand for {replaced}"
     return None
+
+
+def known_info(client: ChatClient, model: str | None) -> ModelInfo | None:
+    """None where the client can't say: the request will tell what is wrong, a memory has no part in it."""
+    try:
+        return client.modelknown_info(model)
+    except Exception:
+        logger.debug("memory.model_unknown", extra={"model": model}, exc_info=True)
+        return None
+
+
+class Fold:
+    """One request to the summariser, and its result. It knows nothing of the memory, which may change meanwhile."""
+
+    def __init__(
+        self,
+        client: ChatClient,
+        model: str | None,
+        mark: Mark,
+        turns: tuple[MemoryTurn, ...],
+        plan: Plan,
+        budget: Budget,
+    ) -> None:
+        self.mark = mark
+        self.turns = turns
+        self.answer: str | None = None
+        self.problem: str | None = None
+        self.usage = Usage()
+        self.cancelled = False
+        self._client = client
+        self._model = model
+        self._plan = plan
+        self._budget = budget
+        self._reply: Reply | None = None
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        if self._reply is not None:
+            self._reply.cancel()
+
+    def run(self) -> None:
+        """Blocks for the summariser. Raises nothing."""
+        try:
+            self._ask()
+        except Exception as error:
+            self.problem = f"{type(error).__name__}: {error}"
+        finally:
+            if self._reply is not None and self._reply.usage is not None:
+                self.usage = self._reply.usage
+
+    def _ask(self) -> None:
+        info = known_info(self._client, self._model)
+        request = prompt(
+            self.mark.summary,
+            self.turns,
+            self._plan.target,
+            longest=self._budget.batch * 2,
+            condense=self._plan.condense,
+        )
+        self._reply = self._client.stream(
+            [Message("user", request)],
+            model=self._model,
+            system=SYSTEM,
+            max_tokens=self._allowance(info),
+            thinking=False if info is not None and info.thinking == "default" else None,
+        )
+        if self.cancelled:
+            self._reply.cancel()
+        answer = cleaned(self._reply.drain().text)
+        previous = estimate_tokens(self.mark.summary)
+        replaced = previous + sum(turn.size for turn in self.turns)
+        if not self.turns:
+            # Token by token it would never come to an end.
+            replaced = max(self._budget.cap, previous * 3 // 4)
+        self.problem = objection(
+            answer, self._reply.stop_reason, replaced=replaced, previous=previous, target=self._plan.target
+        )
+        if self.problem is None:
+            self.answer = answer
+        usage = self._reply.usage
+        if usage is not None and self._reply.model is not None:
+            estimated = estimate_tokens(f"{SYSTEM}\n{request}")
+            calibrate(self._reply.model, estimated, usage.total_input_tokens)
+
+    def _allowance(self, info: ModelInfo | None) -> int:
+        """max_tokens: half as much again as the cap, for tokenizers that cut finer than we guess, and room to think."""
+        allowance = self._budget.cap * 3 // 2 + 64
+        if info is not None and info.thinks_by_default:
+            allowance += info.default_max_tokens
+        return min(allowance, info.max_output) if info is not None and info.max_output else allowance

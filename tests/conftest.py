@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,9 +11,9 @@ import pytest
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test sees the credentials, profiles, proxies or settings of the machine it runs on."""
     for name in list(os.environ):
-        if name.startswith(("AWS_", "ASSISTANT_", "ANTHROPIC_")) or name.upper().endswith("_PROXY"):
-            if name not in ("ASSISTANT_REQUIRE_BROWSER", "ASSISTANT_NOTEBOOK_SIZE"):
-                monkeypatch.delenv(name)
+        ours = name.startswith(("AWS_", "ASSISTANT_", "ANTHROPIC_")) or name.upper().endswith("_PROXY")
+        if ours and name not in ("ASSISTANT_REQUIRE_BROWSER", "ASSISTANT_NOTEBOOK_SIZE"):
+            monkeypatch.delenv(name)
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     empty = tmp_path_factory.getbasetemp() / "no-aws"

@@ -18,7 +18,12 @@ from assistant.catalog import base_id, geographies_of, known_models, model_info,
         ("us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0", "us-gov", "anthropic", "claude-sonnet-4-5"),
         ("amazon.nova-lite-v1:0:24k", None, "amazon", "nova-lite"),
         ("moonshotai.kimi-k2.5", None, "moonshotai", "kimi-k2.5"),
-        ("arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.amazon.nova-pro-v1:0", "eu", "amazon", "nova-pro"),
+        (
+            "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.amazon.nova-pro-v1:0",
+            "eu",
+            "amazon",
+            "nova-pro",
+        ),
         ("arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-opus-4-7", None, "anthropic", "claude-opus-4-7"),
     ],
 )
@@ -102,8 +107,17 @@ def test_an_unknown_price_is_none_and_never_zero() -> None:
 
 @pytest.mark.parametrize(
     ("region", "first"),
-    [("us-east-1", "us"), ("eu-west-3", "eu"), ("ap-northeast-1", "jp"), ("ap-southeast-2", "au"), ("ap-south-1", "in"),
-     ("sa-east-1", "global"), ("us-gov-west-1", "us-gov"), ("ca-central-1", "ca"), ("ap-east-1", "apac")],
+    [
+        ("us-east-1", "us"),
+        ("eu-west-3", "eu"),
+        ("ap-northeast-1", "jp"),
+        ("ap-southeast-2", "au"),
+        ("ap-south-1", "in"),
+        ("sa-east-1", "global"),
+        ("us-gov-west-1", "us-gov"),
+        ("ca-central-1", "ca"),
+        ("ap-east-1", "apac"),
+    ],
 )
 def test_a_region_knows_its_geography(region: str, first: str) -> None:
     assert geographies_of(region)[0] == first

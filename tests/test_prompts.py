@@ -88,7 +88,9 @@ def test_few_shot_prompts_show_their_examples_in_order_and_unchanged() -> None:
     )
     assert prompt.variables == ("text",)
     text = prompt.format(text="{input}")
-    assert text.startswith("Extract {nothing} as JSON.\n\n<example>\nInvoice 1\n\n{ \"n\": 1 }\n</example>\n\n<example>\n")
+    assert text.startswith(
+        'Extract {nothing} as JSON.\n\n<example>\nInvoice 1\n\n{ "n": 1 }\n</example>\n\n<example>\n'
+    )
     assert NASTY in text
     assert text.endswith("<invoice>\n{input}\n</invoice>")
     assert prompt.shots(0).format(text="x") == "Extract {nothing} as JSON.\n\n<invoice>\nx\n</invoice>"

@@ -69,7 +69,12 @@ def test_text_usage_and_reason_are_there_as_they_come() -> None:
     assert next(steps) == "la"
     assert [notice.code for notice in reply.notices] == ["n"]
     assert list(steps) == []
-    assert (reply.text, reply.usage, reply.stop_reason, reply.raw_stop_reason) == ("Hola", USAGE, "end_turn", "end_turn")
+    assert (reply.text, reply.usage, reply.stop_reason, reply.raw_stop_reason) == (
+        "Hola",
+        USAGE,
+        "end_turn",
+        "end_turn",
+    )
     assert reply.time_to_first_text is not None
     assert reply.seconds is not None
     assert reply.seconds >= reply.time_to_first_text >= 0

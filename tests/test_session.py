@@ -57,7 +57,12 @@ def test_a_turn_is_in_the_transcript_from_the_start_and_grows() -> None:
     assert session.transcript[0].reply == "Ho"
     assert list(steps) == ["la"]
     turn = session.transcript[0]
-    assert (turn.reply, turn.stop_reason, turn.model, turn.usage) == ("Hola", "end_turn", "scripted", Usage(10, 5, cost=0.001))
+    assert (turn.reply, turn.stop_reason, turn.model, turn.usage) == (
+        "Hola",
+        "end_turn",
+        "scripted",
+        Usage(10, 5, cost=0.001),
+    )
 
 
 def test_turns_are_sent_as_messages_with_system_and_settings() -> None:
@@ -271,7 +276,7 @@ def test_prompts_that_a_session_cannot_fill_are_refused_at_once() -> None:
         session_with(system="x", prompt="y")
     with pytest.raises(PromptError, match="language"):
         session_with(prompt="{input} in {language}")
-    with pytest.raises(PromptError, match="no {input}"):
+    with pytest.raises(PromptError, match="no .input."):
         session_with(prompt="{history}")
 
 
@@ -352,8 +357,20 @@ def test_stopping_from_another_thread_frees_the_session_for_the_next_turn() -> N
 
 def test_messages_can_be_plain_data() -> None:
     client = ScriptedClient()
-    client.complete([{"role": "user", "content": [{"type": "text", "text": "a"}]}, {"role": "assistant", "content": "b"}, Message("user", "c")])
+    client.complete(
+        [
+            {"role": "user", "content": [{"type": "text", "text": "a"}]},
+            {"role": "assistant", "content": "b"},
+            Message("user", "c"),
+        ]
+    )
     assert said(client) == [("user", "a"), ("assistant", "b"), ("user", "c")]
-    for wrong in ([], [{"role": "system", "content": "x"}], [Message("assistant", "x")], [Message("user", " ")], [{"role": "user"}]):
+    for wrong in (
+        [],
+        [{"role": "system", "content": "x"}],
+        [Message("assistant", "x")],
+        [Message("user", " ")],
+        [{"role": "user"}],
+    ):
         with pytest.raises(InvalidRequestError):
             client.stream(wrong)

@@ -39,9 +39,7 @@ class AwsSetup:
     `forget()` makes the next call look again, so that a new login needs no restart.
     """
 
-    def __init__(
-        self, region: str | None = None, profile: str | None = None, endpoint_url: str | None = None
-    ) -> None:
+    def __init__(self, region: str | None = None, profile: str | None = None, endpoint_url: str | None = None) -> None:
         self._region = region
         self.profile = profile
         self._endpoint_url = endpoint_url
@@ -123,7 +121,7 @@ class AwsSetup:
         return Found(Notice("aws_found", f"credentials from {source}, region {region}", values))
 
     def runtime_url(self) -> str:
-        """Where the Claude wire sends to, by the rules of boto3: argument, AWS_ENDPOINT_URL_*, profile, the region's own."""
+        """Where the Claude wire sends to, by boto3's rules: argument, AWS_ENDPOINT_URL_*, profile, the region's own."""
         if self._endpoint_url:
             return self._endpoint_url
         for name in ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL"):
@@ -142,7 +140,8 @@ class AwsSetup:
             return None
         profile = session.get_scoped_config()
         services = session.full_config.get("services", {}).get(profile.get("services"), {})
-        return services.get("bedrock_runtime", {}).get("endpoint_url") or profile.get("endpoint_url")
+        found = services.get("bedrock_runtime", {}).get("endpoint_url") or profile.get("endpoint_url")
+        return str(found) if found else None
 
     def ca_bundle(self) -> str | None:
         """A file of certificates to trust, or None for the defaults. Both wires take the same."""

@@ -139,7 +139,7 @@ def connect(
         from .bedrock import BedrockClient
 
         found.check()
-        return BedrockClient(setup=setup, reason=found.reason if backend == "auto" else "asked for by name")
+        return BedrockClient(setup=setup, reason=found.reason if backend == "auto" else None)
     from .local import LocalClient
 
     return LocalClient(reason=found.reason)

@@ -35,12 +35,13 @@ LISTING_SECONDS = 3600.0
 class BedrockClient:
     """Amazon Bedrock, every chat model of every provider. Thread-safe; share one.
 
-    `region`, `profile`: the ordinary AWS chain where None. `endpoint_url`: for the runtime alone, AWS_ENDPOINT_URL_* hold
-    too. `guardrail`: (id, version). `service_tier`: "priority", "default", "flex" or "reserved". `request_metadata`: up to
-    16 strings that go into the invocation logs. `connect_timeout` and `read_timeout` are in seconds; the second is
-    between two pieces of an answer, not for the whole of it. `retry`: see RetryPolicy.
+    `region`, `profile`: the ordinary AWS chain where None. `endpoint_url`: for the runtime alone, AWS_ENDPOINT_URL_*
+    hold too. `guardrail`: (id, version). `service_tier`: "priority", "default", "flex" or "reserved".
+    `request_metadata`: up to 16 strings that go into the invocation logs. `connect_timeout` and `read_timeout` are in
+    seconds; the second is between two pieces of an answer, not for the whole of it. `retry`: see RetryPolicy.
 
-    Construction makes no request. A model is named by its id, its inference profile, an ARN, or short: "claude-haiku-4-5".
+    Construction makes no request. A model is named by its id, its inference profile, an ARN, or short:
+    "claude-haiku-4-5".
     """
 
     backend = "bedrock"
@@ -97,8 +98,9 @@ class BedrockClient:
     def resolve(self, model: str | None) -> tuple[ModelInfo, list[Notice]]:
         """The model that is called for a name, and what there is to say about the choice. Makes no request.
 
-        A short name is completed, and a base id that is offered through inference profiles alone gets the profile
-        of the region's own geography, global next. It is never another model. Raises ModelNotFoundError for retired ones.
+        A short name is completed, and a base id that is offered through inference profiles alone gets the profile of
+        the region's own geography, global next. It is never another model. Raises ModelNotFoundError for retired
+        ones.
         """
         if model is None:
             model = environment("MODEL") or DEFAULT_MODEL
@@ -184,10 +186,8 @@ class BedrockClient:
             self._listing = (time.monotonic(), listing)
         return listing
 
-    def count_tokens(
-        self, messages: Messages, *, model: str | None = None, system: str | None = None
-    ) -> TokenCount:
-        """Input tokens of a request. Exact where CountTokens serves the model, else estimated; blocks for one request."""
+    def count_tokens(self, messages: Messages, *, model: str | None = None, system: str | None = None) -> TokenCount:
+        """Input tokens of a request: exact where CountTokens serves the model, else estimated. Blocks for a request."""
         info, _ = self.resolve(model)
         checked = fit_messages(as_messages(messages), replace(info, prefill=True))
         request = Request(info, self.region, checked, max_tokens=1, system=system)
@@ -204,7 +204,7 @@ class BedrockClient:
         return TokenCount(estimate_tokens(text), exact=False)
 
     def warm(self) -> None:
-        """Builds the clients and loads what they need, without a request, so that the first reply does not wait for it."""
+        """Builds the clients, without a request, so that the first reply does not wait for that."""
         self._claude.client()
         self._converse.client()
 
@@ -254,7 +254,7 @@ class _Turn:
                 yield notice
 
     def _checked(self, request: Request) -> Iterator[SourceItem]:
-        """The reply, unless it is an empty one. White space alone is nothing said, and is held back until more comes."""
+        """The reply, unless it is an empty one: white space alone is nothing said, and is held back."""
         items = self._client.read(request, self._token)
         blank = ""
         for item in items:
@@ -273,7 +273,8 @@ class _Turn:
     def _nothing_said(self, end: Completed, request: Request) -> Iterator[Notice]:
         """Says why there is no text, or raises for a reply that should not be empty."""
         if end.stop_reason == "max_tokens":
-            text = f"The model used its whole allowance of {request.max_tokens} tokens for thinking. Give it more max_tokens."
+            allowance = f"its whole allowance of {request.max_tokens} tokens"
+            text = f"The model used {allowance} for thinking. Give it more max_tokens."
             yield Notice("all_thinking", text, {"max_tokens": request.max_tokens})
         elif end.stop_reason == "end_turn":
             error: AssistantError = ServiceError(

@@ -253,8 +253,8 @@ def _usage(reported: dict[str, Any], before: Usage) -> Usage:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    content = [_document(document) for document in message.documents]
-    text = [{"type": "text", "text": message.text}] if message.text.strip() else []
+    content: list[dict[str, Any]] = [_document(document) for document in message.documents]
+    text: list[dict[str, Any]] = [{"type": "text", "text": message.text}] if message.text.strip() else []
     if message.cache:
         (content or text)[-1]["cache_control"] = {"type": "ephemeral"}
     content += text
@@ -285,7 +285,7 @@ def _base64(document: Document) -> dict[str, str]:
 
 
 def _headers(request: Request) -> dict[str, str]:
-    headers = {}
+    headers: dict[str, str] = {}
     if request.guardrail:
         headers["X-Amzn-Bedrock-GuardrailIdentifier"], headers["X-Amzn-Bedrock-GuardrailVersion"] = request.guardrail
     if request.service_tier:
@@ -305,9 +305,7 @@ def _signer(setup: AwsSetup) -> httpx2.Auth:
 
         requires_request_body = True
 
-        def auth_flow(
-            self, request: httpx2.Request
-        ) -> Generator[httpx2.Request, httpx2.Response, None]:
+        def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
             try:
                 credentials = setup.credentials().get_frozen_credentials()
             except AssistantError:

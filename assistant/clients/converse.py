@@ -133,9 +133,7 @@ class ConverseStream:
         yield Completed(stop_reason_of(stop), usage or Usage(cost=None), stop)
 
 
-def translate(
-    error: BaseException, model: str | None, region: str | None, *, headers: bool = False
-) -> AssistantError:
+def translate(error: BaseException, model: str | None, region: str | None, *, headers: bool = False) -> AssistantError:
     """The AssistantError for what boto3, botocore or urllib3 raised. `headers`: the response had begun."""
     from botocore import exceptions as aws
 
@@ -201,6 +199,4 @@ def _document(document: Document, index: int) -> dict[str, Any]:
         # Every model reads text; not every one takes documents.
         return {"text": document_text(document)}
     # The service's own guide: names can carry instructions to the model, so a neutral one goes out.
-    return {
-        "document": {"format": document.format, "name": f"document-{index}", "source": {"bytes": document.data}}
-    }
+    return {"document": {"format": document.format, "name": f"document-{index}", "source": {"bytes": document.data}}}

@@ -19,7 +19,7 @@ from ..errors import (
     ThrottledError,
 )
 
-# Error codes of the service, lower-cased and without the suffix "Exception": frames in a stream begin with a small letter.
+# Error codes of the service, lower-cased and without "Exception": in a stream they begin with a small letter.
 _CREDENTIALS = {
     "expiredtoken",
     "unrecognizedclient",
@@ -45,7 +45,9 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _NO_SUCH_MODEL = re.compile(
-    r"model identifier is invalid|model id.{0,20}(invalid|not found)|end of its life|legacy|isn.t supported in this region", re.I
+    r"model identifier is invalid|model id.{0,20}(invalid|not found)|end of its life|legacy"
+    r"|isn.t supported in this region",
+    re.I,
 )
 _NEEDS_PROFILE = re.compile(r"on-demand throughput isn.t supported", re.I)
 _BAD_KEY = re.compile(r"api key|bearer|security token|authentication failed|signature", re.I)
@@ -73,7 +75,9 @@ def _permanent_error(name: str, message: str, status: int, where: dict[str, Any]
         return CredentialsError(f"AWS does not accept the credentials: {message}", **where)
     if name in _QUOTA:
         return ThrottledError(
-            f"A quota of this account is used up: {message}", hint="Ask for more in the Service Quotas console.", **where
+            f"A quota of this account is used up: {message}",
+            hint="Ask for more in the Service Quotas console.",
+            **where,
         )
     if name in _THROTTLED or status == 429 or name == "modelnotready":
         return None
@@ -148,9 +152,7 @@ def connection_error(
 
 def incomplete(model: str | None, region: str | None, *, shown: bool) -> AssistantError:
     """A stream that ended in good order without its last event. No client tells; a proxy's time limit does this."""
-    error = ServiceError(
-        "The stream ended without its last event.", model=model, region=region, transient=True
-    )
+    error = ServiceError("The stream ended without its last event.", model=model, region=region, transient=True)
     return interrupted(error) if shown else error
 
 

@@ -27,10 +27,11 @@ class Listing:
 
 
 def list_models(control: Any, region: str, *, now: Callable[[], float] = time.time) -> Listing:
-    """Chat models in the order provider, name. `control` is a boto3 "bedrock" client; blocks for three or more requests.
+    """Chat models by provider and name. `control` is a boto3 "bedrock" client; blocks for three or more requests.
 
-    On-demand models appear by their base id, others by each inference profile that leads to them, application profiles with
-    the rules of the model behind them. Without the IAM permissions models.toml answers, and `notice` says so.
+    On-demand models appear by their base id, others by each inference profile that leads to them, application
+    profiles with the rules of the model behind them. Without the IAM permissions models.toml answers, and `notice`
+    says so.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -1,4 +1,4 @@
-"""RetryPolicy: what is tried again, how long, and how the waiting is cut short. tenacity decides, nobody else retries."""
+"""RetryPolicy: what is tried again, how long, and how the waiting is cut short. tenacity decides, nobody else does."""
 
 from __future__ import annotations
 
@@ -52,12 +52,14 @@ class RetryPolicy:
         started = self.clock()
         waits: list[float] = []
 
-        def too_late(state: tenacity.RetryCallState) -> bool:
-            return self.clock() - started + state.upcoming_sleep > self.deadline
+        last = tenacity.stop_after_attempt(self.attempts)
+
+        def stop(state: tenacity.RetryCallState) -> bool:
+            return last(state) or self.clock() - started + state.upcoming_sleep > self.deadline
 
         failed: AssistantError | None = None
         for trial in tenacity.Retrying(
-            stop=tenacity.stop_any(tenacity.stop_after_attempt(self.attempts), too_late),
+            stop=stop,
             wait=self._wait,
             retry=tenacity.retry_if_exception(_is_transient),
             reraise=True,

@@ -20,7 +20,16 @@ EFFORTS: tuple[str, ...] = get_args(Effort)
 # Keys that `extra` may hold, by wire. They go into the request as they are; a misspelt one would be a 400 later.
 EXTRA_CLAUDE = ("top_k", "metadata", "anthropic_beta", "tools", "tool_choice", "context_management")
 # Documented additionalModelRequestFields of the model families on Converse.
-EXTRA_CONVERSE = ("top_k", "inferenceConfig", "reasoning_effort", "reasoning_config", "reasoningConfig", "tools", "k", "p")
+EXTRA_CONVERSE = (
+    "top_k",
+    "inferenceConfig",
+    "reasoning_effort",
+    "reasoning_config",
+    "reasoningConfig",
+    "tools",
+    "k",
+    "p",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +46,7 @@ class Wishes:
 
 
 class Learned:
-    """Parameters that a model refused, for this process: a rule that turns out wrong costs one request, not one a turn."""
+    """Parameters that a model refused, for this process: a wrong rule costs one request, not one a turn."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -154,7 +163,10 @@ _NAMES = {
     "thinking": r"`?thinking`?",
     "stop_sequences": r"`?stop_?sequences`?",
 }
-_REFUSAL = r"(deprecated|not (supported|allowed|permitted)|unsupported|cannot (both )?be|can.t be|not accept|does not support|extraneous|unknown)"
+_REFUSAL = (
+    r"deprecated|not (supported|allowed|permitted|accept)|unsupported|cannot (both )?be|can.t be"
+    r"|does not support|extraneous|unknown"
+)
 
 
 def refused_parameter(message: str, request: Request) -> str | None:
@@ -209,7 +221,9 @@ def _check_documents(messages: Sequence[Message], info: ModelInfo) -> None:
         raise InvalidRequestError(f"{info.name} does not take images.", hint="Choose a model that sees.", model=info.id)
     if files and not info.documents:
         raise InvalidRequestError(
-            f"{info.name} does not take {files[0].format} files.", hint="Choose another model, or paste the text.", model=info.id
+            f"{info.name} does not take {files[0].format} files.",
+            hint="Choose another model, or paste the text.",
+            model=info.id,
         )
     if len(images) > MAX_IMAGES or len(files) > MAX_DOCUMENTS:
         raise InvalidRequestError(

@@ -1,0 +1,472 @@
+"""Run: a reply that goes on whether or not somebody looks. Saver: what keeps runs in the store, once a second."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .errors import AssistantError, StoreError
+from .messages import Notice, Retrying, Turn, Usage, new_id
+from .reply import Reply
+from .store import Begun, ConversationStore, Growth, StaleConversationError
+
+logger = logging.getLogger("assistant")
+
+Key = tuple[str, str]  # owner, conversation id
+
+# Seconds between two looks at a run of which nothing has come yet: the first word is what people wait for.
+_EAGER = 0.02
+# An update goes out this often even where nothing is new, so that a server notices who has gone.
+_HEARTBEAT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A run as it stands. `text` is the whole reply so far, that of the turn being continued included.
+
+    `turn` is a copy. `retrying` is set while the request waits to be sent again. `error` is why the reply failed, once
+    `done`. `time_to_first_text` and `seconds` (the whole reply) are None until known. `done` comes last, and after the
+    turn was saved or, with a "not_saved" notice, could not be.
+    """
+
+    text: str
+    turn: Turn
+    notices: tuple[Notice, ...] = ()
+    retrying: Retrying | None = None
+    error: AssistantError | None = None
+    time_to_first_text: float | None = None
+    seconds: float | None = None
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """How a run's turn gets into the store: a new one behind `after`, or (`resumes`) the last one going on."""
+
+    after: str | None = None
+    branch: bool = False
+    settings: Mapping[str, Any] | None = None
+    create: bool = False
+    resumes: bool = False
+
+
+class _Watch:
+    """Somebody who looks. Dropping it counts as leaving, so that a generator nobody finishes does not look for ever."""
+
+    def __init__(self, run: Run) -> None:
+        self._run: Run | None = run
+        run._watched(1)
+
+    def close(self) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            run._watched(-1)
+
+    __del__ = close
+
+
+class Run:
+    """One reply under way, or ended. Everything here is safe from any thread, and nothing but `wait` blocks."""
+
+    def __init__(
+        self, owner: str, conversation_id: str, turn: Turn, intent: Intent, clock: Callable[[], float]
+    ) -> None:
+        self.owner = owner
+        self.conversation_id = conversation_id
+        self.turn_id = turn.id
+        # For Chats and Saver. `turn` is the turn as it was when the run began.
+        self.turn = turn
+        self.intent = intent
+        self.lease = new_id()
+        self.begun = False
+        self.version = -1
+        self.settings: dict[str, Any] = {}
+        self.final: Turn | None = None
+        self.kept = False
+        self.lost = False
+        self.memory: dict[str, Any] | None = None
+        self.saved_length = len(turn.reply or "")
+        self._clock = clock
+        # Reentrant: a watch may be collected, and say so, wherever memory is allocated, in here too.
+        self._lock = threading.RLock()
+        self._done = threading.Event()
+        self._reply: Reply | None = None
+        self._stopping = False
+        self._text = turn.reply or ""
+        self._read = 0
+        self._retrying: Retrying | None = None
+        self._error: AssistantError | None = None
+        # Why it can't be saved at the moment.
+        self.trouble: StoreError | None = None
+        self._watchers = 0
+        self._unwatched_since = clock()
+
+    @property
+    def key(self) -> Key:
+        return self.owner, self.conversation_id
+
+    @property
+    def done(self) -> bool:
+        return self._done.is_set()
+
+    def stop(self) -> None:
+        """Ends the reply as "cancelled", also before its first word; `done` follows when the turn is saved."""
+        self._stopping = True
+        reply = self._reply
+        if reply is not None:
+            _cancel(reply)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Blocks until the run is done or `timeout` seconds have passed; True when it is done. Counts as watching."""
+        watch = _Watch(self)
+        try:
+            return self._done.wait(timeout)
+        finally:
+            watch.close()
+
+    def snapshot(self) -> Update:
+        """The run as it stands."""
+        with self._lock:
+            # Asked first: what is read after it can only be newer.
+            done = self._done.is_set()
+            reply = self._reply
+            self._read_on()
+            notices = tuple(reply.notices) if reply is not None else ()
+            if self.trouble is not None:
+                notices += (_not_saved(self.trouble),)
+            return Update(
+                text=self._text,
+                turn=self._turn_now(),
+                notices=notices,
+                retrying=None if done else self._retrying,
+                error=self._error if done else None,
+                time_to_first_text=None if reply is None else reply.time_to_first_text,
+                seconds=None if reply is None else reply.seconds,
+                done=done,
+            )
+
+    async def updates(self, interval: float = 0.1) -> AsyncIterator[Update]:
+        """The run as it goes on: each update holds all there is, the last one is `done`. Any number may watch.
+
+        Looks every `interval` seconds, more often until there is text; says so once a second where nothing is new.
+        """
+        watch = _Watch(self)
+        try:
+            last: Update | None = None
+            quiet = 0.0
+            while True:
+                update = self.snapshot()
+                if update != last or quiet >= _HEARTBEAT:
+                    last, quiet = update, 0.0
+                    yield update
+                if update.done:
+                    return
+                pause = interval if update.text else min(_EAGER, interval)
+                quiet += pause
+                await asyncio.sleep(pause)
+        finally:
+            watch.close()
+
+    # -- for Chats and Saver -------------------------------------------------------------------------------
+
+    def unwatched_for(self) -> float:
+        """Seconds since the last watcher left, or since the run began where there was none; 0 while one looks."""
+        with self._lock:
+            return 0.0 if self._watchers else self._clock() - self._unwatched_since
+
+    @property
+    def asked(self) -> bool:
+        """Whether it came to a reply at all."""
+        return self._reply is not None
+
+    @property
+    def text(self) -> str:
+        with self._lock:
+            self._read_on()
+            return self._text
+
+    @property
+    def usage(self) -> Usage:
+        """What this run alone has used so far."""
+        return (self._reply.usage if self._reply is not None else None) or Usage()
+
+    def read(self, reply: Reply) -> None:
+        """Reads the reply to its end, in this thread. Raises what it failed with."""
+        self._reply = reply
+        if self._stopping:
+            _cancel(reply)
+        # Watchers read the reply's log by themselves: a thread that only turns the crank costs least.
+        for _ in reply:
+            pass
+
+    def end(self, turn: Turn, memory: dict[str, Any] | None, error: AssistantError | None) -> None:
+        """The reply is over; not `done` before it is saved."""
+        with self._lock:
+            self.final = turn
+            self.memory = memory
+            self._error = self._error or error
+
+    def finish(self) -> None:
+        self._done.set()
+
+    def lose(self) -> None:
+        """Another run has the conversation: what this one writes can't be kept."""
+        if self.lost:
+            return
+        self.lost = True
+        self._error = StaleConversationError("The conversation went on elsewhere: this reply could not be kept.")
+        logger.warning("runs.lost", extra={"conversation": self.conversation_id, "turn": self.turn_id})
+        self.stop()
+
+    def _watched(self, change: int) -> None:
+        with self._lock:
+            self._watchers += change
+            if not self._watchers:
+                self._unwatched_since = self._clock()
+
+    def _read_on(self) -> None:
+        """Takes in what is new in the reply's log. The lock is held."""
+        if self._reply is None:
+            return
+        new = self._reply.state.log[self._read :]
+        self._read += len(new)
+        text = "".join(item for item in new if isinstance(item, str))
+        if text:
+            self._text += text
+            self._retrying = None
+        else:
+            for item in new:
+                if isinstance(item, Retrying):
+                    self._retrying = item
+
+    def _turn_now(self) -> Turn:
+        if self.final is not None:
+            return replace(self.final)
+        reply, turn = self._reply, self.turn
+        usage = turn.usage + self.usage
+        model = turn.model if reply is None else reply.model
+        return replace(turn, reply=self._text or None, stop_reason=None, error=None, usage=usage, model=model)
+
+
+class Saver:
+    """Saves what grows, renews leases, and stops what nobody watches: one thread, once every `every` seconds.
+
+    A database that fails stops no reply: the run carries a "not_saved" notice, and what is missing is saved here,
+    in order, as soon as that can be done.
+    """
+
+    def __init__(
+        self,
+        store: ConversationStore,
+        *,
+        lease: float,
+        every: float,
+        grace: float | None,
+        forgotten: Callable[[Run], None],
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._every = every
+        self._grace = grace
+        self._forgotten = forgotten
+        self._lock = threading.Lock()
+        self._running: dict[Key, Run] = {}
+        # Runs whose turns are not wholly in the store, by conversation, the oldest first.
+        self._behind: dict[Key, list[Run]] = {}
+        self._flushing = threading.Lock()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def running(self, key: Key) -> Run | None:
+        return self._running.get(key)
+
+    def all_running(self) -> list[Run]:
+        with self._lock:
+            return list(self._running.values())
+
+    def behind(self, key: Key) -> list[Run]:
+        """What could not be saved of a conversation so far."""
+        with self._lock:
+            return list(self._behind.get(key, ()))
+
+    def trouble(self, key: Key) -> StoreError | None:
+        """Why a conversation is behind; None where it is not."""
+        return next((run.trouble for run in reversed(self.behind(key)) if run.trouble is not None), None)
+
+    def begin(self, run: Run) -> Begun:
+        """Takes the conversation and stores the turn. Raises StoreError."""
+        intent = run.intent
+        if intent.resumes:
+            begun = self._store.resume_turn(*run.key, run.turn_id, run.lease, self._lease, settings=intent.settings)
+        else:
+            begun = self._store.begin_turn(
+                *run.key,
+                intent.after,
+                run.turn,
+                run.lease,
+                self._lease,
+                branch=intent.branch,
+                settings=intent.settings,
+                create=intent.create,
+            )
+        if begun.outcome == "ok":
+            run.begun = True
+            run.version = begun.version
+        return begun
+
+    def add(self, run: Run, trouble: StoreError | None = None) -> None:
+        """From now on the run is saved. With `trouble` it has not begun in the store yet."""
+        with self._lock:
+            self._running[run.key] = run
+            if trouble is not None:
+                self._behind.setdefault(run.key, []).append(run)
+            if self._thread is None and not self._closed.is_set():
+                self._thread = threading.Thread(target=self._work, name="assistant-saver", daemon=True)
+                self._thread.start()
+        if trouble is not None:
+            self._tell(run, trouble)
+
+    def end(self, run: Run) -> None:
+        """Saves the end of a run, in this thread; later, where the database fails. Raises nothing."""
+        try:
+            if self.behind(run.key):
+                with self._lock:
+                    waiting = self._behind.setdefault(run.key, [])
+                    if run not in waiting:
+                        waiting.append(run)
+                self.flush(run.key)
+            else:
+                self._save_end(run)
+        except StoreError as error:
+            self._tell(run, error)
+            with self._lock:
+                self._behind.setdefault(run.key, []).append(run)
+        except Exception:
+            logger.exception("runs.save_failed", extra={"turn": run.turn_id})
+        finally:
+            with self._lock:
+                self._running.pop(run.key, None)
+
+    def flush(self, key: Key) -> bool:
+        """Saves what is behind of one conversation; False where the database still fails."""
+        with self._flushing:
+            for run in self.behind(key):
+                try:
+                    while not self._settled(run):
+                        if not run.begun and not self._begin_late(run):
+                            return False
+                        self._save_end(run)
+                except StoreError as error:
+                    self._tell(run, error)
+                    return False
+                run.trouble = None
+        return True
+
+    def tick(self) -> None:
+        """What is done once every `every` seconds."""
+        running = self.all_running()
+        if self._grace is not None:
+            for run in running:
+                if run.final is None and run.unwatched_for() >= self._grace:
+                    run.stop()
+        with self._lock:
+            behind = list(self._behind)
+        for key in behind:
+            self.flush(key)
+        self._save_growing([run for run in running if run.begun and run.final is None])
+
+    def close(self) -> None:
+        """Ends the thread; saves what can be saved."""
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join(10)
+        with self._lock:
+            behind = list(self._behind)
+        for key in behind:
+            with suppress(Exception):
+                self.flush(key)
+
+    def _work(self) -> None:
+        while not self._closed.wait(self._every):
+            try:
+                self.tick()
+            except Exception:
+                # Without this thread leases would run out: whatever went wrong, there is a next time.
+                logger.exception("runs.tick_failed")
+
+    def _save_growing(self, runs: list[Run]) -> None:
+        growing = []
+        lengths = {}
+        for run in runs:
+            text = run.text
+            lengths[run.turn_id] = len(text)
+            grown = text if len(text) != run.saved_length else None
+            growing.append(Growth(run.conversation_id, run.turn_id, run.lease, grown))
+        try:
+            lost = self._store.save_growing(growing, self._lease)
+        except StoreError as error:
+            for run in runs:
+                self._tell(run, error)
+            return
+        for run in runs:
+            if run.turn_id not in lost:
+                run.saved_length = lengths[run.turn_id]
+                run.trouble = None
+            elif run.final is None:
+                # One that has ended meanwhile gave its lease back by itself.
+                run.lose()
+
+    def _settled(self, run: Run) -> bool:
+        """Whether a run that was behind no longer is. One that ends in this moment either is seen here or sees this."""
+        with self._lock:
+            settled = run.lost or run.kept or (run.begun and run.final is None)
+            if settled:
+                waiting = self._behind[run.key]
+                waiting.remove(run)
+                if not waiting:
+                    del self._behind[run.key]
+            return settled
+
+    def _begin_late(self, run: Run) -> bool:
+        """False where it has to wait. A run that comes too late is given up."""
+        begun = self.begin(run)
+        if begun.outcome == "busy":
+            return False
+        if begun.outcome != "ok":
+            run.lose()
+            self._forgotten(run)
+        return True
+
+    def _save_end(self, run: Run) -> None:
+        if run.final is None or run.lost:
+            return
+        version = self._store.end_turn(run.conversation_id, run.final, run.lease, run.memory)
+        if version is None:
+            run.lose()
+            self._forgotten(run)
+        else:
+            run.version = version
+            run.kept = True
+
+    def _tell(self, run: Run, error: StoreError) -> None:
+        if run.trouble is None:
+            logger.warning("runs.not_saved %s", error.message, extra={"turn": run.turn_id, "code": error.code})
+        run.trouble = error
+
+
+def _not_saved(error: StoreError) -> Notice:
+    text = f"This conversation can't be saved at the moment ({error.message}) It is tried again by itself."
+    return Notice("not_saved", text, {"code": error.code, "hint": error.hint})
+
+
+def _cancel(reply: Reply) -> None:
+    # Ending a turn runs the session's code here, in the thread of whoever pressed Stop; the run's thread reports it.
+    try:
+        reply.cancel()
+    except Exception:
+        logger.exception("runs.cancel_failed")

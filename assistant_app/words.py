@@ -1,0 +1,329 @@
+"""Every word a person reads on the page, in English and Spanish, in one table.
+
+The browser translates what stands still (`i18n()`, by its own language); what Python says while it runs is chosen by
+the request's Accept-Language (`language_of`, `say`). A test sees to it that both columns are complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+LANGUAGES = ("en", "es")
+
+# key: (English, Spanish). `{name}` is filled in by `say`.
+TABLE: dict[str, tuple[str, str]] = {
+    "app.title": ("Assistant", "Asistente"),
+    "app.new": ("New chat", "Nuevo chat"),
+    "app.greeting": ("What can I do for you?", "¿En qué te puedo ayudar?"),
+    "chat.label": ("Conversation", "Conversación"),
+    "chat.placeholder": ("Write a message…", "Escribe un mensaje…"),
+    "chat.textbox": ("Message", "Mensaje"),
+    "chat.send": ("Send", "Enviar"),
+    "chat.stop": ("Stop", "Detener"),
+    "chat.continue": ("Continue the answer", "Continuar la respuesta"),
+    "chat.waiting": ("Waiting for the model", "Esperando al modelo"),
+    "chat.details": ("Details", "Detalles"),
+    "settings.label": ("Model and settings", "Modelo y ajustes"),
+    "settings.model": ("Model", "Modelo"),
+    "settings.model.info": (
+        "From the list, or any id: an inference profile, an ARN…",
+        "De la lista, o cualquier id: un perfil de inferencia, un ARN…",
+    ),
+    "settings.temperature": ("Temperature", "Temperatura"),
+    "settings.temperature.info": (
+        "0 is the most predictable; empty: the model's own.",
+        "0 es lo más predecible; vacío: la del modelo.",
+    ),
+    "settings.top_p": ("Top-p", "Top-p"),
+    "settings.top_p.info": (
+        "Share of the likeliest words to choose from, 0 to 1; empty: the model's own.",
+        "Parte de las palabras más probables entre las que elige, de 0 a 1; vacío: la del modelo.",
+    ),
+    "settings.max_tokens": ("Max tokens", "Máximo de tokens"),
+    "settings.max_tokens.info": (
+        "Longest answer, in tokens; empty: the usual one.",
+        "Respuesta más larga, en tokens; vacío: el habitual.",
+    ),
+    "settings.own": ("the model's own", "el del modelo"),
+    "settings.system": ("System prompt", "Instrucciones del sistema"),
+    "settings.system.info": (
+        "What the assistant should always keep in mind, in your own words.",
+        "Lo que el asistente debe tener siempre en cuenta, con tus palabras.",
+    ),
+    # Gradio's own words that it leaves untranslated in Spanish, or that say too little.
+    "chatbot.retry": ("Try again", "Reintentar"),
+    "chatbot.undo": ("Undo", "Deshacer"),
+    "chatbot.edit": ("Edit", "Editar"),
+    "chatbot.copy_message": ("Copy message", "Copiar mensaje"),
+    # Who answers, and why.
+    "status.bedrock": ("Amazon Bedrock", "Amazon Bedrock"),
+    "status.local": ("Local model", "Modelo local"),
+    "status.embedded": ("Embedded model", "Modelo integrado"),
+    "status.small": (
+        "It is very small and only for trying things out: expect mistakes.",
+        "Es muy pequeño y solo sirve para hacer pruebas: cuenta con errores.",
+    ),
+    "status.why": ("Why", "Por qué"),
+    "reason.no_credentials": (
+        "no AWS credentials were found, so nothing leaves this computer",
+        "no se encontraron credenciales de AWS, así que nada sale de este equipo",
+    ),
+    "reason.no_region": (
+        "there are AWS credentials, but no AWS region is set (AWS_REGION)",
+        "hay credenciales de AWS, pero no se ha indicado una región (AWS_REGION)",
+    ),
+    "reason.aws_found": (
+        "AWS credentials were found: {source}, region {region}",
+        "se encontraron credenciales de AWS: {source}, región {region}",
+    ),
+    "reason.asked_for": ("it was asked for at the start", "se pidió así al arrancar"),
+    # While a reply is on its way.
+    "wait.retrying": (
+        "{reason} Trying again in {seconds} s",
+        "{reason} Se intenta de nuevo en {seconds} s",
+    ),
+    "notice.reading_prompt": ("Reading, about {seconds} s", "Leyendo, unos {seconds} s"),
+    "notice.waiting_for_turn": (
+        "{running} other conversations are being answered; this one waits for its turn",
+        "Se están respondiendo otras {running} conversaciones; esta espera su turno",
+    ),
+    "notice.parameter_left_out": (
+        "{parameter} was left out: {model} does not take it.",
+        "Se omitió {parameter}: {model} no lo admite.",
+    ),
+    "notice.profile_chosen": (
+        "{model} is offered through inference profiles: {profile} is used.",
+        "{model} se ofrece mediante perfiles de inferencia: se usa {profile}.",
+    ),
+    "notice.all_thinking": (
+        "The model used its whole allowance of {max_tokens} tokens for thinking. Raise “Max tokens”.",
+        "El modelo gastó sus {max_tokens} tokens en pensar. Sube el «Máximo de tokens».",
+    ),
+    "notice.oldest_left_out": (
+        "The {turns} oldest turns were left out of this request: the model's window is full.",
+        "Los {turns} turnos más antiguos quedaron fuera de esta petición: la ventana del modelo está llena.",
+    ),
+    # How a turn ended, where there is something to say about it.
+    "end.max_tokens": (
+        "The answer reached its longest length. Continue it, or raise “Max tokens”.",
+        "La respuesta alcanzó su longitud máxima. Continúala, o sube el «Máximo de tokens».",
+    ),
+    "end.cancelled": ("Stopped.", "Detenida."),
+    "end.interrupted": (
+        "The answer was cut off. What arrived is kept: continue it, or try again.",
+        "La respuesta se cortó. Lo que llegó se conserva: continúala o reinténtalo.",
+    ),
+    "end.error": (
+        "There was no answer. Look at the details, then try again.",
+        "No hubo respuesta. Mira los detalles y reinténtalo.",
+    ),
+    "end.refusal": ("The model declined to answer.", "El modelo declinó responder."),
+    "end.guardrail": (
+        "A guardrail of your account stepped in.",
+        "Intervino una barrera de protección (guardrail) de tu cuenta.",
+    ),
+    "end.context_window": (
+        "The conversation fills the model's window. Begin a new one, or choose a model with a larger window.",
+        "La conversación llena la ventana del modelo. Empieza otra, o elige un modelo con una ventana mayor.",
+    ),
+    # Errors: what happened, and what to do.
+    "error.AssistantError": ("Something went wrong.", "Algo salió mal."),
+    "error.AssistantError.next": ("Try again; the details may help.", "Inténtalo de nuevo; los detalles pueden ayudar."),
+    "error.CredentialsError": (
+        "AWS did not accept the credentials, or there are none.",
+        "AWS no aceptó las credenciales, o no hay.",
+    ),
+    "error.CredentialsError.next": (
+        "Sign in (for example with `aws sso login`) and send the message again; no restart is needed.",
+        "Inicia sesión (por ejemplo con `aws sso login`) y envía el mensaje otra vez; no hace falta reiniciar.",
+    ),
+    "error.ModelAccessError": (
+        "This AWS account may not use this model.",
+        "Esta cuenta de AWS no puede usar este modelo.",
+    ),
+    "error.ModelAccessError.next": (
+        "Choose another model, or check the model's access in the Amazon Bedrock console and the IAM permissions.",
+        "Elige otro modelo, o revisa el acceso al modelo en la consola de Amazon Bedrock y los permisos de IAM.",
+    ),
+    "error.ModelNotFoundError": ("There is no such model here.", "Aquí no existe ese modelo."),
+    "error.ModelNotFoundError.next": (
+        "Choose one from the list under “Model and settings”.",
+        "Elige uno de la lista en «Modelo y ajustes».",
+    ),
+    "error.InvalidRequestError": (
+        "The model does not take this request.",
+        "El modelo no admite esta petición.",
+    ),
+    "error.InvalidRequestError.next": (
+        "Check the values under “Model and settings”; the details say which one.",
+        "Revisa los valores de «Modelo y ajustes»; los detalles dicen cuál.",
+    ),
+    "error.ContextTooLongError": (
+        "The conversation is longer than this model can read.",
+        "La conversación es más larga de lo que este modelo puede leer.",
+    ),
+    "error.ContextTooLongError.next": (
+        "Shorten the message, or choose a model with a larger window.",
+        "Acorta el mensaje, o elige un modelo con una ventana mayor.",
+    ),
+    "error.ThrottledError": ("Too many requests.", "Demasiadas peticiones."),
+    "error.ThrottledError.next": (
+        "Wait a minute and try again, or ask AWS for a higher quota.",
+        "Espera un minuto y reinténtalo, o pide a AWS una cuota mayor.",
+    ),
+    "error.ServiceError": (
+        "The service failed or could not be reached.",
+        "El servicio falló o no se pudo contactar.",
+    ),
+    "error.ServiceError.next": (
+        "Try again in a moment; if it lasts, check your network.",
+        "Reinténtalo en un momento; si continúa, revisa tu red.",
+    ),
+    "error.StreamInterruptedError": ("The answer was cut off.", "La respuesta se cortó."),
+    "error.StreamInterruptedError.next": (
+        "What arrived is kept: continue it, or try again.",
+        "Lo que llegó se conserva: continúala o reinténtalo.",
+    ),
+    "error.SessionBusyError": (
+        "This conversation is still being answered.",
+        "Esta conversación todavía se está respondiendo.",
+    ),
+    "error.SessionBusyError.next": (
+        "Wait for the answer or stop it, then send your message.",
+        "Espera la respuesta o detenla, y luego envía tu mensaje.",
+    ),
+    "error.BudgetExceededError": ("A limit is reached.", "Se alcanzó un límite."),
+    "error.BudgetExceededError.next": (
+        "Your message is kept below; send it when there is room again.",
+        "Tu mensaje se conserva abajo; envíalo cuando vuelva a haber margen.",
+    ),
+    "error.BudgetExceededError.after": (
+        "Your message is kept below; send it again in {seconds} s.",
+        "Tu mensaje se conserva abajo; envíalo de nuevo en {seconds} s.",
+    ),
+    "error.PromptError": ("The prompt template does not fit.", "La plantilla no encaja."),
+    "error.PromptError.next": ("See the details.", "Mira los detalles."),
+    "error.StoreError": (
+        "The conversation could not be read or saved.",
+        "No se pudo leer o guardar la conversación.",
+    ),
+    "error.StoreError.next": ("See the details; then try again.", "Mira los detalles y reinténtalo."),
+    "error.ConversationNotFoundError": (
+        "There is no such conversation, or it is not yours.",
+        "Esa conversación no existe, o no es tuya.",
+    ),
+    "error.ConversationNotFoundError.next": ("Just begin a new one here.", "Simplemente empieza una nueva aquí."),
+    "error.StaleConversationError": (
+        "This conversation went on in another tab. Your message was not sent.",
+        "Esta conversación continuó en otra pestaña. Tu mensaje no se envió.",
+    ),
+    "error.StaleConversationError.next": (
+        "Look at what is new and send it again; your text is kept.",
+        "Mira lo nuevo y envíalo otra vez; tu texto se conserva.",
+    ),
+    "error.LocalModelError": (
+        "The local model could not be loaded or run.",
+        "El modelo local no se pudo cargar o ejecutar.",
+    ),
+    "error.LocalModelError.next": ("See the details.", "Mira los detalles."),
+    # The three tasks.
+    "examples.label": ("Try one of these", "Prueba una de estas"),
+    "example.code": ("Write code for a chatbot", "Escribe código para un chatbot"),
+    "example.code.text": (
+        "I need code that runs a chatbot with Streamlit on localhost.",
+        "Necesito un código para levantar un chatbot usando Streamlit en localhost.",
+    ),
+    "example.summary": ("Summarise a text in five ideas", "Resume un texto en cinco ideas"),
+    "example.summary.text": (
+        "Help me by summarising the following in 5 ideas:\n\n"
+        "Terms of service of Clipbird. You own the videos and texts that you publish. By publishing them you give us a "
+        "free, worldwide licence to show, copy and adapt them within the service, which ends when you delete them. We "
+        "keep deleted content for 30 days in our backups. You must be 13 years old or older, and under 18 you need your "
+        "parents' consent. We collect your device, your approximate location and what you watch in order to choose what "
+        "we show you and the advertising. We do not sell your data; we share it with providers who work for us and when "
+        "the law demands it. You can download or erase your data at any time in Settings. We may close accounts that "
+        "break these rules after a warning. We announce changes to these terms 30 days ahead.",
+        "Ayúdame resumiendo en 5 ideas lo siguiente:\n\n"
+        "Condiciones de uso de Clipbird. Eres dueño de los videos y textos que publicas. Al publicarlos nos das una "
+        "licencia gratuita y mundial para mostrarlos, copiarlos y adaptarlos dentro del servicio, que termina cuando los "
+        "borras. Guardamos el contenido borrado 30 días en nuestras copias de seguridad. Debes tener 13 años o más, y "
+        "si tienes menos de 18 necesitas el permiso de tus padres. Recogemos tu dispositivo, tu ubicación aproximada y lo "
+        "que ves para elegir qué mostrarte y la publicidad. No vendemos tus datos; los compartimos con proveedores que "
+        "trabajan para nosotros y cuando la ley lo exige. Puedes descargar o borrar tus datos en cualquier momento en "
+        "Ajustes. Podemos cerrar las cuentas que incumplan estas reglas después de un aviso. Anunciamos los cambios de "
+        "estas condiciones con 30 días de antelación.",
+    ),
+    "example.summary.followup": ("Do I own my data?", "¿Soy dueño de mis datos?"),
+    "example.invoice": (
+        "Extract an invoice's data as JSON (1-shot)",
+        "Extrae los datos de una factura como JSON (1-shot)",
+    ),
+    "example.invoice.text": (
+        "Extract invoice number, total amount and due date (output as json) from the text enclosed by <invoice> tags. "
+        "Here is an example:\n\n"
+        "<example>\nAmazon Web Services, Inc. Invoice. Invoice Number: 1484934918. Invoice Date: November 2, 2023. "
+        "TOTAL AMOUNT DUE ON November 2, 2023: $0.03\n\n"
+        '{\n    "invoice_number": 1484934918,\n    "total_amount": 0.03,\n    "due_date": "02/11/2023"\n}\n</example>\n\n'
+        "<invoice>\nAmazon Web Services, Inc. Invoice. Invoice Number: 1401279274. Invoice Date: August 2, 2023. "
+        "TOTAL AMOUNT DUE ON August 2, 2023: $0.03\n</invoice>",
+        "Extrae el número de factura, el importe total y la fecha de vencimiento (como json) del texto entre las "
+        "etiquetas <invoice>. Aquí tienes un ejemplo:\n\n"
+        "<example>\nAmazon Web Services, Inc. Factura. Número de factura: 1484934918. Fecha de factura: 2 de noviembre "
+        "de 2023. IMPORTE TOTAL A PAGAR EL 2 de noviembre de 2023: $0.03\n\n"
+        '{\n    "invoice_number": 1484934918,\n    "total_amount": 0.03,\n    "due_date": "02/11/2023"\n}\n</example>\n\n'
+        "<invoice>\nAmazon Web Services, Inc. Factura. Número de factura: 1401279274. Fecha de factura: 2 de agosto de "
+        "2023. IMPORTE TOTAL A PAGAR EL 2 de agosto de 2023: $0.03\n</invoice>",
+    ),
+    "auth.message": ("Sign in to use the assistant.", "Inicia sesión para usar el asistente."),
+}
+
+EXAMPLES = ("code", "summary", "invoice")
+
+
+def say(key: str, language: str, **values: Any) -> str:
+    """The words for a key. A value that is missing leaves its `{name}`: a text with a gap beats an exception."""
+    text = TABLE[key][LANGUAGES.index(language)]
+    for name, value in values.items():
+        text = text.replace("{" + name + "}", str(value))
+    return text
+
+
+def knows(key: str) -> bool:
+    return key in TABLE
+
+
+def language_of(headers: Mapping[str, str] | None) -> str:
+    """The first of our languages in Accept-Language, by its weights; English where none is named."""
+    weighted: list[tuple[float, str]] = []
+    for part in ((headers or {}).get("accept-language") or "").split(","):
+        tag, _, weight = part.strip().partition(";q=")
+        try:
+            weighted.append((-float(weight or 1), tag.split("-")[0].lower()))
+        except ValueError:
+            continue
+    # Equal weights keep the order in which they stand.
+    return next((tag for _, tag in sorted(weighted, key=lambda each: each[0]) if tag in LANGUAGES), "en")
+
+
+def i18n() -> gr.I18n:
+    """The table as Gradio wants it, for what the browser translates by itself."""
+    return gr.I18n(**{language: {key: say(key, language) for key in TABLE} for language in LANGUAGES})
+
+
+def examples(language: str) -> list[dict[str, str]]:
+    """The three tasks as the chat's example cards."""
+    return [
+        {"text": say(f"example.{name}.text", language), "display_text": say(f"example.{name}", language)}
+        for name in EXAMPLES
+    ]
+
+
+def follow_up(text: str) -> str | None:
+    """The question that goes with the answer to the summary example, in the language it was asked in."""
+    for language in LANGUAGES:
+        if text.strip() == say("example.summary.text", language).strip():
+            return say("example.summary.followup", language)
+    return None

@@ -1,0 +1,182 @@
+"""The command line, as typed: real processes against the fake Bedrock and the embedded model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bedrock_server import BedrockServer, Fault, Reply
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def server() -> Iterator[BedrockServer]:
+    with BedrockServer() as running:
+        yield running
+
+
+def run(*arguments: str, server: BedrockServer | None = None, text: str = "", **variables: str):
+    """Runs `python -m assistant` to its end, with an environment of the test's own."""
+    environment = {**os.environ, **(server.env if server else {}), **variables}
+    return subprocess.run(
+        [sys.executable, "-m", "assistant", *arguments],
+        input=text,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+        timeout=100,
+    )
+
+
+def test_ask_prints_the_answer_and_nothing_else(server: BedrockServer) -> None:
+    server.script(Reply(text="Hola, ¿qué tal?"))
+    result = run("ask", "hola", "mundo", server=server)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "Hola, ¿qué tal?\n", "")
+    assert server.requests[-1].body["messages"][-1]["content"][-1]["text"] == "hola mundo"
+
+
+def test_ask_adds_what_comes_on_standard_input(server: BedrockServer) -> None:
+    run("ask", "resúmelo en 5 ideas", server=server, text="Uno.\nDos.\n")
+    assert server.requests[-1].body["messages"][-1]["content"][-1]["text"] == "resúmelo en 5 ideas\n\nUno.\nDos."
+
+
+def test_options_arrive_at_the_model(server: BedrockServer) -> None:
+    options = ("-m", "nova-lite", "-s", "Be brief.", "-t", "0.3", "--max-tokens", "77", "--usage")
+    result = run("ask", *options, "hi", server=server)
+    request = server.requests[-1]
+    assert request.model == "amazon.nova-lite-v1:0"
+    assert request.body["inferenceConfig"] == {"maxTokens": 77, "temperature": pytest.approx(0.3)}
+    assert request.body["system"] == [{"text": "Be brief."}]
+    assert "tokens, cost 0.0000" in result.stderr
+
+
+def test_an_environment_variable_names_the_model(server: BedrockServer) -> None:
+    run("ask", "hi", server=server, ASSISTANT_MODEL="claude-opus-4-7")
+    assert server.requests[-1].model == "us.anthropic.claude-opus-4-7"
+
+
+def test_errors_say_what_to_do_on_standard_error(server: BedrockServer) -> None:
+    server.script(Fault("AccessDeniedException"))
+    result = run("ask", "hi", server=server)
+    assert (result.returncode, result.stdout.strip()) == (1, "")
+    assert result.stderr.startswith("Error: AWS refused")
+    assert "bedrock:InvokeModel" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["ask"], "Ask something"),
+        (["ask", "--temperature", "hot", "hi"], "temperature"),
+        (["ask", "--bakend", "local", "hi"], "--bakend"),
+        (["nonsense"], "nonsense"),
+        (["serve", "--port", "99999999"], "--port"),
+    ],
+)
+def test_wrong_options_get_one_clear_line(arguments: list[str], words: str) -> None:
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_bedrock_by_name_without_credentials_says_so() -> None:
+    result = run("ask", "--backend", "bedrock", "hi")
+    assert result.returncode == 1
+    assert "No AWS credentials were found" in result.stderr
+
+
+def test_retired_models_are_refused_by_name(server: BedrockServer) -> None:
+    result = run("ask", "-m", "anthropic.claude-instant-v1", "hi", server=server)
+    assert result.returncode == 1
+    assert "claude-haiku-5-5" in result.stderr
+    assert server.requests == []
+
+
+def test_models_prints_a_table_and_json(server: BedrockServer) -> None:
+    table = run("models", server=server)
+    assert "us.anthropic.claude-haiku-4-5-20251001-v1:0" in table.stdout
+    assert "LEGACY" in table.stdout
+    found = json.loads(run("models", "--json", server=server).stdout)
+    assert {"amazon.nova-lite-v1:0", "us.anthropic.claude-opus-4-7"} <= {info["id"] for info in found}
+
+
+def test_models_without_the_permission_says_so(server: BedrockServer) -> None:
+    server.deny = {"ListFoundationModels"}
+    result = run("models", server=server)
+    assert "can't be listed" in result.stderr
+    assert "us.anthropic.claude-haiku-5-5" in result.stdout
+
+
+def test_chat_remembers_undoes_and_leaves(server: BedrockServer) -> None:
+    server.script(Reply(text="Hola Ana."), Reply(text="Ana."), Reply(text="¿Quién?"))
+    lines = "soy Ana\n¿quién soy?\n/undo\n/retry\n/what\n/exit\n"
+    result = run("chat", server=server, text=lines)
+    assert result.returncode == 0
+    assert "Hola Ana." in result.stdout
+    assert "forgotten: ¿quién soy?" in result.stderr
+    assert "Commands:" in result.stderr
+    second = server.requests[1].body["messages"]
+    assert [message["role"] for message in second] == ["user", "assistant", "user"]
+    assert [message["content"][-1]["text"] for message in server.requests[2].body["messages"]] == ["soy Ana"]
+
+
+def test_an_error_does_not_end_a_chat(server: BedrockServer) -> None:
+    server.script(Fault("AccessDeniedException"), Reply(text="aquí"))
+    result = run("chat", server=server, text="uno\ndos\n")
+    assert result.returncode == 0
+    assert "AWS refused" in result.stderr
+    assert "aquí" in result.stdout
+
+
+def test_ctrl_c_keeps_what_was_printed_and_tells_the_shell(server: BedrockServer) -> None:
+    server.script(Fault("hang", after=2))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "assistant", "ask", "hi"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **server.env},
+    )
+    assert process.stdout is not None
+    shown = process.stdout.read(1)
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert shown + rest.strip()
+    assert "Traceback" not in errors
+
+
+def test_without_aws_the_embedded_model_answers() -> None:
+    result = run("ask", "--max-tokens", "8", "Say hello.")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip()
+    assert result.stderr == ""
+
+
+def test_serve_without_the_page_says_what_to_install(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['assistant_app'] = None\n"
+        "from assistant.cli import run_command, cli\nrun_command(cli, ['serve'])"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.returncode == 1
+    assert 'pip install "assistant[app]"' in result.stderr
+
+
+def test_the_version_is_the_packages() -> None:
+    from assistant import __version__
+
+    assert __version__ in run("--version").stdout
