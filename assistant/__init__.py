@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .clients.bedrock import BedrockClient
     from .clients.local import LocalClient
     from .clients.retry import RetryPolicy
+    from .doctor import diagnose
     from .documents import Document
     from .errors import (
         AssistantError,
@@ -60,6 +61,7 @@ _HOME = {
     "clients.bedrock": ["BedrockClient"],
     "clients.local": ["LocalClient"],
     "clients.retry": ["RetryPolicy"],
+    "doctor": ["diagnose"],
     "documents": ["Document"],
     "errors": [
         "AssistantError",
@@ -139,6 +141,7 @@ __all__ = [
     "Usage",
     "__version__",
     "connect",
+    "diagnose",
 ]
 
 

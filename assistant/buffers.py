@@ -10,11 +10,13 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from .documents import Document
 from .errors import InvalidRequestError
+from .folding import MEMORIES
 from .messages import Notice, Usage, new_id
 from .pins import DEFAULT_PIN_BUDGET, Pins
 from .tokens import MESSAGE_TOKENS, estimate_tokens
 
 VERSION = 1
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryTurn:
@@ -65,7 +67,7 @@ def history_text(context: Context, human_prefix: str = "H", ai_prefix: str = "A"
 
 @runtime_checkable
 class Memory(Protocol):
-    """What ChatSession needs of a memory. Every method is safe under threads, and none waits for a model but `flush`."""
+    """What ChatSession needs of a memory. All of it is safe under threads, and nothing waits for a model but `flush`."""
 
     human_prefix: str
     ai_prefix: str
@@ -120,6 +122,7 @@ class BaseMemory:
         self._turns: deque[MemoryTurn] = deque()
         self._pins = Pins()
         self._notices: list[Notice] = []
+        MEMORIES.add(self)
 
     @property
     def max_token_limit(self) -> int | None:
@@ -142,7 +145,7 @@ class BaseMemory:
         return Usage()
 
     def context(self, *, reserve: int = 0, model: str | None = None, before: str | None = None) -> Context:
-        """What to send before the next text. `before` leaves out a kept turn and what follows it; see SummaryBufferMemory."""
+        """What to send before the next text. `before`: without the kept turn of this id and what follows it."""
         with self._idle:
             return Context(self._pins.documents, "", up_to(self._turns, before))
 
@@ -166,8 +169,6 @@ class BaseMemory:
         """Takes one turn in. The lock is held."""
         self._turns.append(turn)
 
-    # -- pins ----------------------------------------------------------------------------------------------
-
     @property
     def pinned(self) -> tuple[Document, ...]:
         """Documents that stay whole in front of the model, least recently pinned first."""
@@ -177,8 +178,9 @@ class BaseMemory:
     def pin(self, document: Document, *, model: str | None = None) -> str:
         """Keeps a document whole in every later request; returns its id. Pinning it again makes it the most recent.
 
-        The budget is a quarter of the window of `model` (None: the client's default), else 32,000 tokens; beyond it the least
-        recently pinned goes, and `take_notices()` says so. A document above the budget does not stay either.
+        The budget is a quarter of the window of `model` (None: the client's default), or 32,000 tokens where that is not
+        known; beyond it the least recently pinned goes, and `take_notices()` says so. So does a document that is above
+        the budget by itself.
         """
         budget = self._pin_budget(model)
         with self._idle:
@@ -199,8 +201,6 @@ class BaseMemory:
     def _pin_budget(self, model: str | None) -> int:
         return DEFAULT_PIN_BUDGET
 
-    # -- the rest of the protocol --------------------------------------------------------------------------
-
     def flush(self, timeout: float | None = None) -> bool:
         """Waits for work under way, up to `timeout` seconds (None: for ever); False when that was not enough."""
         return True
@@ -214,6 +214,10 @@ class BaseMemory:
 
     def close(self) -> None:
         """Ends work under way. The memory can still be read and added to."""
+
+    def after_fork(self) -> None:
+        """In a child process: a thread that does not exist here may have held the lock."""
+        self._idle = threading.Condition(threading.Lock())
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the client, as plain data for JSON."""

@@ -181,6 +181,25 @@ def models(backend: Backend, region: str | None, profile: str | None, as_json: b
 
 @cli.command()
 @_where
+@click.option("--model", "-m", envvar="ASSISTANT_MODEL", help="The model to try.")
+@click.option("--data-dir", type=click.Path(file_okay=False), envvar="ASSISTANT_DATA_DIR", help="Where chats are kept.")
+@click.option("--lang", type=click.Choice(["es", "en"]), help="By default the language of your locale.")
+def doctor(**options: Any) -> None:
+    """Say what works here and what does not, with the next step for each. Leaves with 1 where something fails."""
+    from .doctor import diagnose, status_of
+
+    records = diagnose(**options)
+    marks = {"ok": "✓", "warn": "!", "fail": "✗"}
+    for record in records:
+        click.echo(f"{marks[record.status]} {record.title}: {record.text}")
+        if record.next_step and record.status != "ok":
+            for line in record.next_step.splitlines():
+                click.echo(f"    → {line}")
+    sys.exit(status_of(records))
+
+
+@cli.command()
+@_where
 @click.option("--host", default="127.0.0.1", show_default=True, envvar="ASSISTANT_HOST", help="Address to listen on.")
 @click.option(
     "--port",

@@ -19,6 +19,13 @@ class Job(Protocol):
         """Blocks for as long as it takes. Raises nothing: what went wrong is kept for the memory."""
 
 
+class Forked(Protocol):
+    """What wants to know of a fork."""
+
+    def after_fork(self) -> None:
+        """In a child process: locks may have been held by threads that do not exist here."""
+
+
 class Folding(Protocol):
     """A memory, as the worker sees it."""
 
@@ -27,9 +34,6 @@ class Folding(Protocol):
 
     def end_fold(self, job: Job) -> bool:
         """Takes the result in; True where there is more to do."""
-
-    def after_fork(self) -> None:
-        """In a child process: locks may have been held by threads that do not exist here."""
 
 
 class Worker:
@@ -92,8 +96,7 @@ class Worker:
 
 
 WORKER = Worker()
-# To be told of a fork.
-MEMORIES: weakref.WeakSet[Folding] = weakref.WeakSet()
+MEMORIES: weakref.WeakSet[Forked] = weakref.WeakSet()
 
 
 def _after_fork() -> None:

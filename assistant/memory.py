@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from . import summarizer, tokens
+from . import tokens
 from .buffers import (
-    DEFAULT_PIN_BUDGET,
     BaseMemory,
     BufferMemory,
     Context,
@@ -21,17 +18,16 @@ from .buffers import (
     NoMemory,
     WindowMemory,
     history_text,
-    should_pin,
     up_to,
 )
 from .clients.base import ChatClient
+from .documents import Document
 from .errors import InvalidRequestError
-from .folding import MEMORIES, WORKER
-from .messages import Message, Usage
-from .reply import Reply
-
-if TYPE_CHECKING:
-    from .catalog import ModelInfo
+from .folding import WORKER
+from .messages import Usage
+from .pins import DEFAULT_PIN_BUDGET, should_pin
+from .planning import Budget, Mark, Plan, latest_fitting, newest_within, plan
+from .summarizer import Fold, known_info
 
 __all__ = [
     "Budget",
@@ -59,7 +55,7 @@ _WINDOW_SHARE = 0.9
 _LONGEST_WAIT = 32
 
 # Earlier summaries are kept so that an undo goes back to one instead of paying for a new one.
-_MARKS = 16
+_MARKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +71,10 @@ class MemoryTokens:
 class SummaryBufferMemory(BaseMemory):
     """Keeps recent turns word for word and folds older ones into a summary, both together within `max_token_limit`.
 
-    `model` may name a cheaper model for summaries (None: the client's default); what they cost is in `usage`, apart from
-    the replies. `max_token_limit` is in estimated tokens and can be changed at any time; beyond it the oldest turns are
-    folded until half of it is left. The summary is written in the language of the conversation; half the limit is its cap.
+    `model` may name a cheaper model for summaries (None: the client's default); what they cost is in `usage`, apart
+    from the replies. `max_token_limit` (64 or more) is in estimated tokens and can be changed at any time; beyond it
+    the oldest turns are folded until half of it is left. Half the limit is the summary's cap, where it is condensed. It
+    is written in the language of the conversation.
 
     A summary is asked for on a background thread, one for the whole process: `add_turn` and `context` never wait for it
     and never fail because of it. Until a checked answer replaces summary and turns, in one step, those turns are still
@@ -114,9 +111,6 @@ class SummaryBufferMemory(BaseMemory):
         self._failures = 0
         self._wait = 0
         self._problem: str | None = None
-        MEMORIES.add(self)
-
-    # -- what a page shows and sets --------------------------------------------------------------------------
 
     @property
     def max_token_limit(self) -> int:
@@ -163,15 +157,13 @@ class SummaryBufferMemory(BaseMemory):
         """Why the last summary failed or was rejected; None after one that was taken."""
         return self._problem
 
-    # -- one turn ----------------------------------------------------------------------------------------------
-
-    def add_turn(self, user: str, assistant: str, **options: Any) -> None:
+    def add_turn(self, user: str, assistant: str, *, id: str | None = None, documents: Sequence[Document] = ()) -> None:
         """Appends a turn; where that goes beyond the limit, a fold is queued. Never waits for it.
 
-        Options: `id` (None: a new one) and `documents`, those the turn brought: ones that are pinned go when the turn
-        is edited away.
+        `id`: None means a new one. `documents` are those the turn brought: ones that are pinned go when the turn is
+        edited away.
         """
-        super().add_turn(user, assistant, **options)
+        super().add_turn(user, assistant, id=id, documents=documents)
         with self._idle:
             self._wait = max(0, self._wait - 1)
             due = self._due()
@@ -184,10 +176,10 @@ class SummaryBufferMemory(BaseMemory):
     def context(self, *, reserve: int = 0, model: str | None = None, before: str | None = None) -> Context:
         """What to send before the next text. Never waits for a summary.
 
-        All kept turns, unless they would not fit the window of `model` (None: the client's default) with `reserve` tokens
-        for instructions, the new text and the answer: then the oldest are left out of this request, and counted in
-        `omitted`. `before` is the id of a kept turn: it and what follows is left out, to ask it again. The newest turn is
-        always kept. Raises InvalidRequestError for the id of any other.
+        All kept turns, unless they would not fit the window of `model` (None: the client's default) with `reserve`
+        tokens for instructions, the new text and the answer: then the oldest are left out of this request, and counted
+        in `omitted`. `before` is the id of a kept turn: it and what follows is left out, to ask it again. The newest turn
+        is always kept. Raises InvalidRequestError for the id of any other.
         """
         info = known_info(self._client, model)
         with self._idle:
@@ -203,15 +195,13 @@ class SummaryBufferMemory(BaseMemory):
         fitting = newest_within(turns, room)
         return Context(documents, summary, turns[len(turns) - fitting :], len(turns) - fitting)
 
-    # -- undo and edit -------------------------------------------------------------------------------------------
-
     def rewind(self, turns: Sequence[MemoryTurn]) -> None:
         """Makes this the memory of exactly `turns`: all turns of the conversation that have a reply, oldest first.
 
         For undo, retry and edit of any turn, also while a fold is under way. Dropping the newest turn costs the same in
-        any conversation. Where the summary stands for a turn that is gone, an earlier summary takes its place, and what came
-        after that is word for word again until it is folded anew. A turn whose text changed needs a new id if it may
-        have been folded: the newest never is.
+        any conversation. Where the summary stands for a turn that is gone, an earlier summary takes its place, and what
+        came after that is word for word again until it is folded anew. A turn whose text changed needs a new id if it
+        may have been folded: the newest never is.
         """
         with self._idle:
             self._pins.keep(turns)
@@ -239,14 +229,9 @@ class SummaryBufferMemory(BaseMemory):
         """To the latest summary that stands for none but a beginning of `turns`, the newest one left out."""
         known = {turn.id: turn for turn in self._turns}
         marks = [*self._marks, self._mark]
-        digests = digests_of(turns, {mark.covered for mark in marks})
-        fitting = [
-            index
-            for index, mark in enumerate(marks)
-            if not mark.covered or (mark.covered < len(turns) and digests.get(mark.covered) == mark.digest)
-        ]
-        self._marks = marks[: fitting[-1]] if fitting else []
-        mark = marks[fitting[-1]] if fitting else Mark()
+        fitting = latest_fitting(marks, turns)
+        self._marks = [] if fitting is None else marks[:fitting]
+        mark = Mark() if fitting is None else marks[fitting]
         if mark is not self._mark:
             self._set_mark(mark)
         self._turns.clear()
@@ -254,8 +239,6 @@ class SummaryBufferMemory(BaseMemory):
         for turn in turns[mark.covered :]:
             before = known.get(turn.id)
             self._append(before if before == turn else turn.counted())
-
-    # -- folding ---------------------------------------------------------------------------------------------------
 
     def _budget(self) -> Budget:
         """In our estimate's tokens, whose relation to the model's is known the better the longer it is used."""
@@ -323,7 +306,7 @@ class SummaryBufferMemory(BaseMemory):
             return more
 
     def _is_current(self, fold: Fold) -> bool:
-        """The turns are still the oldest ones, the newest is not among them, and the summary is the one it began with."""
+        """The turns are still the oldest ones, not the newest among them, and the summary is the one it began with."""
         return (
             self._mark is fold.mark
             and len(self._turns) > len(fold.turns)
@@ -348,12 +331,10 @@ class SummaryBufferMemory(BaseMemory):
         self._summary_tokens = tokens.estimate_tokens(mark.summary)
 
     def after_fork(self) -> None:
-        """For the worker, which a child process does not have: what was under way is done again at the next turn."""
-        self._idle = threading.Condition(threading.Lock())
+        """A child process has no worker: what was under way is done again at the next turn."""
+        super().after_fork()
         self._busy = False
         self._fold = None
-
-    # -- the rest of the protocol ------------------------------------------------------------------------------------
 
     def _pin_budget(self, model: str | None) -> int:
         info = known_info(self._client, model)

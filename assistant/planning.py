@@ -60,7 +60,7 @@ def plan(turns: Sequence[MemoryTurn], summary: int, budget: Budget) -> Plan | No
 
 
 def newest_within(turns: Sequence[MemoryTurn], room: float) -> int:
-    """How many of the newest turns fit."""
+    """How many of the newest turns fit into `room` tokens."""
     count = 0
     for turn in reversed(turns):
         room -= turn.size
@@ -93,7 +93,7 @@ def _chained(digest: str, id: str) -> str:
     return hashlib.blake2b(f"{digest}/{id}".encode(), digest_size=16).hexdigest()
 
 
-def digests(turns: Sequence[MemoryTurn], counts: set[int]) -> dict[int, str]:
+def digests_of(turns: Sequence[MemoryTurn], counts: set[int]) -> dict[int, str]:
     """The digests of the first n ids, for each n in `counts`."""
     found = {}
     digest = ""
@@ -102,3 +102,13 @@ def digests(turns: Sequence[MemoryTurn], counts: set[int]) -> dict[int, str]:
         if count in counts:
             found[count] = digest
     return found
+
+
+def latest_fitting(marks: Sequence[Mark], turns: Sequence[MemoryTurn]) -> int | None:
+    """The index of the last mark that stands for a beginning of `turns`, the newest one left out; None for none."""
+    digests = digests_of(turns, {mark.covered for mark in marks})
+    for index in range(len(marks) - 1, -1, -1):
+        mark = marks[index]
+        if not mark.covered or (mark.covered < len(turns) and digests.get(mark.covered) == mark.digest):
+            return index
+    return None

@@ -15,7 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
+from .documents import Document
 from .errors import StoreError
+from .messages import Turn, Usage
 
 # Raised with each change of the tables; Alembic's revisions will start from this one.
 SCHEMA_VERSION = 1
@@ -82,6 +84,60 @@ class Tables(NamedTuple):
     conversations: sa.Table = conversations
     turns: sa.Table = turns
     documents: sa.Table = documents
+
+
+def ancestry(tx: sa.Connection, conversation_id: str, head: str | None) -> list[str]:
+    """The ids from `head` back to the first turn."""
+    query = sa.select(turns.c.id, turns.c.parent).where(turns.c.conversation_id == conversation_id)
+    parents = {row.id: row.parent for row in tx.execute(query)}
+    line: list[str] = []
+    while head is not None and head in parents:
+        line.append(head)
+        head = parents.pop(head)
+    return line
+
+
+def read_line(tx: sa.Connection, conversation_id: str, head: str | None) -> list[Turn]:
+    """The turns from the first one to `head`, with their documents."""
+    found = tx.execute(sa.select(turns).where(turns.c.conversation_id == conversation_id)).mappings()
+    rows = {row["id"]: row for row in found}
+    files: dict[str, Document] = {}
+    if any(row["documents"] for row in rows.values()):
+        for file in tx.execute(sa.select(documents).where(documents.c.conversation_id == conversation_id)):
+            files[file.id] = Document(file.name, file.format, file.data, file.id)
+    line: list[Turn] = []
+    while head is not None and head in rows:
+        row = rows.pop(head)
+        turn = Turn(
+            row["user_text"],
+            row["reply"],
+            row["stop_reason"],
+            row["error"],
+            Usage.from_dict(row["usage"]),
+            tuple(files[id] for id in row["documents"] if id in files),
+            row["model"],
+            row["id"],
+        )
+        line.append(turn)
+        head = row["parent"]
+    return line[::-1]
+
+
+def add_turn(tx: sa.Connection, conversation_id: str, parent: str | None, turn: Turn, now: float) -> bool:
+    """Stores a turn that begins, and what it brings along; False where it is there already."""
+    if tx.execute(sa.select(turns.c.id).where(turns.c.id == turn.id)).first() is not None:
+        return False
+    row = {"id": turn.id, "conversation_id": conversation_id, "parent": parent, "user_text": turn.user}
+    row |= {"usage": turn.usage.to_dict(), "model": turn.model, "created_at": now, "updated_at": now}
+    row["documents"] = [document.id for document in turn.documents]
+    tx.execute(turns.insert().values(row))
+    if turn.documents:
+        query = sa.select(documents.c.id).where(documents.c.conversation_id == conversation_id)
+        known = set(tx.execute(query).scalars())
+        for document in {each.id: each for each in turn.documents if each.id not in known}.values():
+            file = {"id": document.id, "name": document.name, "format": document.format, "data": document.data}
+            tx.execute(documents.insert().values(conversation_id=conversation_id, **file))
+    return True
 
 
 def database_url(url: str | None, data_dir: str | os.PathLike[str] | None) -> sa.URL:

@@ -8,12 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from .documents import Document
 from .errors import AssistantError, StoreError
-from .messages import Turn, Usage
+from .messages import Turn
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -159,7 +158,7 @@ class ConversationStore:
             if not turns:
                 return StoredConversation(**fields)
             return StoredConversation(
-                **fields, turns=self._line(tx, conversation_id, row["head"]), memory=row["memory"]
+                **fields, turns=self._schema.read_line(tx, conversation_id, row["head"]), memory=row["memory"]
             )
 
     def line(self, owner: str, conversation_id: str) -> Turns:
@@ -237,17 +236,16 @@ class ConversationStore:
             if branch:
                 row = self._row(tx, owner, conversation_id, missing_ok=True)
                 head = row["head"] if row else None
-                if after is not None and after not in self._ancestry(tx, conversation_id, head):
+                if after is not None and after not in self._schema.ancestry(tx, conversation_id, head):
                     # Nothing that could be a head, so that the update below says why.
                     head = f"not {after}"
             values: dict[str, Any] = {"head": turn.id, "updated_at": now}
             if settings is not None:
                 values["settings"] = dict(settings)
             begun = self._take(tx, owner, conversation_id, head, lease, seconds, values, turn.id)
-            if begun.outcome != "ok" or self._exists(tx, turn.id):
+            clean = replace(turn, user=clean_text(turn.user))
+            if begun.outcome != "ok" or not self._schema.add_turn(tx, conversation_id, after, clean, now):
                 return begun
-            tx.execute(self._t.turns.insert().values(self._new_turn(conversation_id, after, turn, now)))
-            self._add_documents(tx, conversation_id, turn.documents)
             untitled = (t.c.id == conversation_id) & (t.c.owner == owner) & (t.c.title == "")
             tx.execute(t.update().where(untitled).values(title=clean_text(_title(turn))))
         return begun
@@ -310,7 +308,12 @@ class ConversationStore:
         """
         c, turns, now = self._t.conversations, self._t.turns, self.clock()
         held = (c.c.id == conversation_id) & (c.c.lease_owner == lease)
-        values = {"lease_owner": None, "lease_until": None, "version": c.c.version + 1, "updated_at": now}
+        values: dict[str, Any] = {
+            "lease_owner": None,
+            "lease_until": None,
+            "version": c.c.version + 1,
+            "updated_at": now,
+        }
         if memory is not None:
             values["memory"] = dict(memory)
         with self._transaction() as tx:
@@ -336,7 +339,7 @@ class ConversationStore:
         t, now = self._t.conversations, self.clock()
         with self._transaction() as tx:
             head = self._row(tx, owner, conversation_id)["head"]
-            if to is not None and to not in self._ancestry(tx, conversation_id, head):
+            if to is not None and to not in self._schema.ancestry(tx, conversation_id, head):
                 return Begun("stale")
             begun = self._take(tx, owner, conversation_id, head, None, 0.0, {"head": to, "updated_at": now}, None)
             if begun.outcome == "ok":
@@ -425,65 +428,6 @@ class ConversationStore:
             if not tx.execute(c.update().where(mine).values(values)).rowcount:
                 raise _not_found()
 
-    def _exists(self, tx: sa.Connection, turn_id: str) -> bool:
-        turns = self._t.turns
-        return tx.execute(turns.select().with_only_columns(turns.c.id).where(turns.c.id == turn_id)).first() is not None
-
-    def _ancestry(self, tx: sa.Connection, conversation_id: str, head: str | None) -> Sequence[str]:
-        """The ids from `head` back to the first turn."""
-        turns = self._t.turns
-        query = turns.select().with_only_columns(turns.c.id, turns.c.parent)
-        parents = {row.id: row.parent for row in tx.execute(query.where(turns.c.conversation_id == conversation_id))}
-        line: list[str] = []
-        while head is not None and head in parents:
-            line.append(head)
-            head = parents.pop(head)
-        return line
-
-    def _line(self, tx: sa.Connection, conversation_id: str, head: str | None) -> Turns:
-        turns, documents = self._t.turns, self._t.documents
-        found = tx.execute(turns.select().where(turns.c.conversation_id == conversation_id)).mappings()
-        rows = {row["id"]: row for row in found}
-        files: dict[str, Document] = {}
-        if any(row["documents"] for row in rows.values()):
-            for file in tx.execute(documents.select().where(documents.c.conversation_id == conversation_id)):
-                files[file.id] = Document(file.name, file.format, file.data, file.id)
-        line: list[Turn] = []
-        while head is not None and head in rows:
-            row = rows.pop(head)
-            line.append(_turn(row, files))
-            head = row["parent"]
-        return line[::-1]
-
-    def _new_turn(self, conversation_id: str, after: str | None, turn: Turn, now: float) -> dict[str, Any]:
-        return {
-            "id": turn.id,
-            "conversation_id": conversation_id,
-            "parent": after,
-            "user_text": clean_text(turn.user),
-            "usage": turn.usage.to_dict(),
-            "model": turn.model,
-            "documents": [document.id for document in turn.documents],
-            "created_at": now,
-            "updated_at": now,
-        }
-
-    def _add_documents(self, tx: sa.Connection, conversation_id: str, given: Sequence[Document]) -> None:
-        d = self._t.documents
-        if not given:
-            return
-        known = set(
-            tx.execute(d.select().with_only_columns(d.c.id).where(d.c.conversation_id == conversation_id)).scalars()
-        )
-        for document in {document.id: document for document in given if document.id not in known}.values():
-            values = {
-                "id": document.id,
-                "name": clean_text(document.name),
-                "format": document.format,
-                "data": document.data,
-            }
-            tx.execute(d.insert().values(conversation_id=conversation_id, **values))
-
     @contextmanager
     def _transaction(self, *, writes: bool = True) -> Iterator[sa.Connection]:
         """One transaction, committed at the end; what the database fails with becomes a StoreError."""
@@ -519,19 +463,6 @@ def title_of(text: str, limit: int = 60) -> str:
 
 def _title(turn: Turn) -> str:
     return title_of(turn.user) or (turn.documents[0].name if turn.documents else "")
-
-
-def _turn(row: Any, files: Mapping[str, Document]) -> Turn:
-    return Turn(
-        user=row["user_text"],
-        reply=row["reply"],
-        stop_reason=row["stop_reason"],
-        error=row["error"],
-        usage=Usage.from_dict(row["usage"]),
-        documents=tuple(files[id] for id in row["documents"] if id in files),
-        model=row["model"],
-        id=row["id"],
-    )
 
 
 def clean_text(text: str) -> str:

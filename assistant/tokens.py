@@ -1,7 +1,7 @@
 """Token estimates: offline, per script and kind of text, corrected by what each model's replies report.
 
-The rates lie between two tokenizers, that of SmolLM2 and the one Anthropic published for Claude 2 (`benchmarks/memory.py`
-measures both): for Spanish and English prose and code within 16 % of either unseen, within 10 % after three replies.
+The rates lie between two tokenizers, that of SmolLM2 and the one Anthropic published for Claude 2: for Spanish and
+English prose and code within 16 % of either unseen, within 10 % after three replies (`benchmarks/memory.py` measures it).
 """
 
 from __future__ import annotations
@@ -149,7 +149,9 @@ def _pieces(text: str) -> float:
         other = "".join(_OTHER.findall(text))
         latin = text.encode("latin-1", "replace")
         # In their place stand question marks now, which are no punctuation.
-        tokens = sum(count * _rate(character) for character, count in Counter(other).items()) - len(other) * _PUNCTUATION
+        tokens = (
+            sum(count * _rate(character) for character, count in Counter(other).items()) - len(other) * _PUNCTUATION
+        )
     words = latin.translate(_TO_WORDS).split()
     tokens += len(words) * _WORD
     tokens += sum([len(word) - 6 for word in words if len(word) > 6]) * _LONG_LETTER

@@ -619,9 +619,8 @@ class _Handler(BaseHTTPRequestHandler):
         claude = recorded.operation.startswith("Invoke")
         if recorded.operation in _STREAMING:
             frames = wire.claude_frames(answer) if claude else wire.converse_frames(answer)
-            self._stream(recorded, reply, fault, frames)
-        else:
-            self._send_whole(reply, fault, wire.claude_message(answer) if claude else wire.converse_message(answer))
+            return self._stream(recorded, reply, fault, frames)
+        self._send_whole(reply, fault, wire.claude_message(answer) if claude else wire.converse_message(answer))
         return "complete"
 
     # Failing.
@@ -644,7 +643,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     # Streaming.
 
-    def _stream(self, recorded: Recorded, reply: Reply, fault: Fault | None, frames: Frames) -> None:
+    def _stream(self, recorded: Recorded, reply: Reply, fault: Fault | None, frames: Frames) -> str:
         flat = frames.flat()
         position = fault.position(frames) if fault else None
         body = _Body(self, chunked=not (fault and fault.kind == "short_content_length"), size=reply.chunk_size)
@@ -658,13 +657,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self._wait(0)
             if fault is not None and index == position:
                 if not self._strike(fault, frame, body):
-                    return
+                    return "fault"
             else:
                 body.write(frame)
             if is_delta:
                 recorded.sent += 1
                 self.server.bedrock.changed()
         body.end()
+        return "complete"
 
     def _pause(self, reply: Reply, delta: int) -> None:
         """Waits before a delta, as the reply says; also finds out whether the client is still there."""
@@ -831,9 +831,7 @@ def make_authority(directory: Path) -> tuple[str, ssl.SSLContext]:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
             .add_extension(
-                x509.KeyUsage(
-                    digital_signature=True, key_cert_sign=ca, crl_sign=ca, decipher_only=False, **usage
-                ),
+                x509.KeyUsage(digital_signature=True, key_cert_sign=ca, crl_sign=ca, decipher_only=False, **usage),
                 critical=True,
             )
         )

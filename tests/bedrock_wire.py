@@ -53,9 +53,7 @@ INPUT_TOO_LONG = "Input is too long for requested model."
 PROMPT_TOO_LONG = "prompt is too long: 250000 tokens > 200000 maximum"
 BOTH_SAMPLING = "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
 NO_TEMPERATURE = "`temperature` is deprecated for this model."
-NO_PREFILL = (
-    "This model does not support assistant message prefill. The conversation must end with a user message."
-)
+NO_PREFILL = "This model does not support assistant message prefill. The conversation must end with a user message."
 NOT_ON_DEMAND = (
     "Invocation of model ID {model} with on-demand throughput isn\N{RIGHT SINGLE QUOTATION MARK}t supported. Retry "
     "your request with the ID or ARN of an inference profile that contains this model."
@@ -65,9 +63,7 @@ END_OF_LIFE = (
     "This model version has reached the end of its life. Please refer to the AWS documentation for more details."
 )
 NO_COUNTING = "The provided model doesn't support counting tokens."
-NO_CHAT = (
-    "This action doesn't support the model that you provided. Try again with a supported text or chat model."
-)
+NO_CHAT = "This action doesn't support the model that you provided. Try again with a supported text or chat model."
 INVALID_VERSION = "Invalid API version"
 BAD_BEARER = "Authentication failed: Please make sure your API Key is valid."
 MISSING_ACTION = (
@@ -455,7 +451,7 @@ _GEOGRAPHIES = {
 
 
 def bare_name(base_id: str) -> str:
-    """"claude-opus-4-7" of "anthropic.claude-opus-4-7"."""
+    """ "claude-opus-4-7" of "anthropic.claude-opus-4-7"."""
     return base_id.partition(".")[2]
 
 

@@ -15,7 +15,7 @@ AssistantError BedrockClient BudgetExceededError CancelToken ChatClient ChatSess
 ContextTooLongError ConversationStore CredentialsError Document Event FewShotPrompt InvalidRequestError LocalClient
 LocalModelError Message ModelAccessError ModelInfo ModelNotFoundError Notice PromptError PromptTemplate Reply RetryPolicy
 Retrying ServiceError SessionBusyError StoreError StreamInterruptedError SummaryBufferMemory TextDelta ThinkingDelta
-ThrottledError TokenCount Turn Usage __version__ connect
+ThrottledError TokenCount Turn Usage __version__ connect diagnose
 """.split()
 
 

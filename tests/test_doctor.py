@@ -1,0 +1,130 @@
+"""diagnose(): each thing that can be wrong is said with its next step."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from assistant.cli import cli
+from assistant.doctor import Record, diagnose, language, status_of
+from tests.bedrock_server import BedrockServer, Fault
+
+IDENTITY = (
+    '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
+    "<Arn>arn:aws:iam::123456789012:user/ana</Arn><UserId>AIDA</UserId><Account>123456789012</Account>"
+    "</GetCallerIdentityResult></GetCallerIdentityResponse>"
+)
+
+
+class _Sts(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-length", str(len(IDENTITY)))
+        self.end_headers()
+        self.wfile.write(IDENTITY.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BedrockServer]:
+    sts = HTTPServer(("127.0.0.1", 0), _Sts)
+    threading.Thread(target=sts.serve_forever, daemon=True).start()
+    with BedrockServer() as running:
+        for name, value in running.env.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{sts.server_port}")
+        yield running
+    sts.shutdown()
+    sts.server_close()
+
+
+def found(records: list[Record], check: str) -> Record:
+    return next(record for record in records if record.check == check)
+
+
+def test_everything_is_well_with_aws_set_up(server: BedrockServer, tmp_path: Path) -> None:
+    records = diagnose(data_dir=tmp_path, lang="en")
+    assert [record.check for record in records if record.status == "fail"] == []
+    assert status_of(records) == 0
+    assert found(records, "identity").text == "account ********9012, user/ana"
+    assert "123456789012" not in " ".join(record.text for record in records)
+    assert "us.anthropic.claude-haiku-5-5 answered" in found(records, "call").text
+    assert found(records, "count").status in ("ok", "warn")
+    call = next(request for request in server.requests if "max_tokens" in request.body)
+    assert call.body["max_tokens"] == 1
+
+
+def test_without_aws_the_embedded_model_is_enough(tmp_path: Path) -> None:
+    records = diagnose(data_dir=tmp_path, lang="es")
+    assert status_of(records) == 0
+    credentials = found(records, "credentials")
+    assert (credentials.status, credentials.title) == ("warn", "Credenciales de AWS")
+    assert "aws configure" in credentials.next_step
+    assert found(records, "local").status == "ok"
+
+
+def test_bedrock_by_name_makes_missing_credentials_a_failure(tmp_path: Path) -> None:
+    records = diagnose(backend="bedrock", data_dir=tmp_path)
+    assert found(records, "credentials").status == "fail"
+    assert status_of(records) == 1
+
+
+def test_denied_actions_name_the_statement_to_add(server: BedrockServer, tmp_path: Path) -> None:
+    server.deny = {"ListFoundationModels", "ListInferenceProfiles", "InvokeModelWithResponseStream"}
+    records = diagnose(data_dir=tmp_path, lang="en")
+    assert '"Action": ["bedrock:ListFoundationModels"]' in found(records, "models").next_step
+    assert '"Action": ["bedrock:ListInferenceProfiles"]' in found(records, "profiles").next_step
+    call = found(records, "call")
+    assert call.status == "fail"
+    assert "bedrock:InvokeModelWithResponseStream" in call.next_step
+    assert status_of(records) == 1
+
+
+def test_expired_credentials_say_to_sign_in(server: BedrockServer, tmp_path: Path) -> None:
+    server.script(Fault("ExpiredTokenException"))
+    call = found(diagnose(data_dir=tmp_path, model="nova-lite"), "call")
+    assert call.status == "fail"
+    assert "aws sso login" in call.next_step
+
+
+def test_a_region_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x" * 40)
+    region = found(diagnose(data_dir=tmp_path, lang="en"), "region")
+    assert (region.status, "AWS_REGION" in region.next_step) == ("warn", True)
+
+
+def test_a_profile_that_does_not_exist_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    credentials = found(diagnose(data_dir=tmp_path), "credentials")
+    assert (credentials.status, "nobody" in credentials.text) == ("fail", True)
+
+
+def test_a_folder_that_cannot_be_written_fails(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    store = found(diagnose(backend="local", data_dir=blocked, lang="en"), "store")
+    assert (store.status, "--data-dir" in store.next_step) == ("fail", True)
+
+
+@pytest.mark.parametrize(("locale", "expected"), [("es_MX.UTF-8", "es"), ("en_US.UTF-8", "en"), ("C.UTF-8", "en")])
+def test_the_language_is_that_of_the_locale(monkeypatch: pytest.MonkeyPatch, locale: str, expected: str) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", locale)
+    assert language() == expected
+
+
+def test_the_command_prints_a_line_a_check_and_leaves_with_the_status(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["doctor", "--backend", "bedrock", "--data-dir", str(tmp_path), "--lang", "en"])
+    assert result.exit_code == 1
+    assert "✗ AWS credentials: none were found" in result.output
+    assert "    → Run `aws configure`" in result.output
