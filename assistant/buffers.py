@@ -67,7 +67,7 @@ def history_text(context: Context, human_prefix: str = "H", ai_prefix: str = "A"
 
 @runtime_checkable
 class Memory(Protocol):
-    """What ChatSession needs of a memory. All of it is safe under threads, and nothing waits for a model but `flush`."""
+    """What ChatSession needs of a memory. All of it is safe under threads; nothing waits for a model but `flush`."""
 
     human_prefix: str
     ai_prefix: str
@@ -178,9 +178,9 @@ class BaseMemory:
     def pin(self, document: Document, *, model: str | None = None) -> str:
         """Keeps a document whole in every later request; returns its id. Pinning it again makes it the most recent.
 
-        The budget is a quarter of the window of `model` (None: the client's default), or 32,000 tokens where that is not
-        known; beyond it the least recently pinned goes, and `take_notices()` says so. So does a document that is above
-        the budget by itself.
+        The budget is a quarter of the window of `model` (None: the client's default), or 32,000 tokens where that is
+        not known; beyond it the least recently pinned goes, and `take_notices()` says so. So does a document that is
+        above the budget by itself.
         """
         budget = self._pin_budget(model)
         with self._idle:
@@ -208,9 +208,13 @@ class BaseMemory:
     def clear(self) -> None:
         """Forgets everything, pinned documents too."""
         with self._idle:
-            self._turns.clear()
-            self._pins = Pins()
-            self._notices.clear()
+            self._forget()
+
+    def _forget(self) -> None:
+        """The lock is held."""
+        self._turns.clear()
+        self._pins = Pins()
+        self._notices.clear()
 
     def close(self) -> None:
         """Ends work under way. The memory can still be read and added to."""

@@ -7,6 +7,7 @@ import hashlib
 import mimetypes
 import os
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,13 @@ TEXT_FORMATS = ("txt", "md", "html", "csv")
 DOCUMENT_FORMATS = ("pdf", "docx", "xlsx", *TEXT_FORMATS)
 _ALIASES = {"jpg": "jpeg", "htm": "html", "markdown": "md", "text": "txt"}
 _MEDIA_TYPES = {"md": "text/markdown", "webp": "image/webp"}
+
+
+@lru_cache(maxsize=16)
+def _extracted(document: Document) -> str:
+    from .extract import extract_text
+
+    return extract_text(document.data, document.format, document.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +90,21 @@ class Document:
 
     @property
     def text(self) -> str:
-        """The text of a text document. Raises InvalidRequestError for a kind that has to be read by the model."""
-        if not self.is_text:
+        """The text: as it stands, or taken out of a PDF, Word or Excel file (kept for the last few).
+
+        Raises InvalidRequestError for images, and for files that are damaged or hold no text.
+        """
+        if self.is_text:
+            return self.data.decode("utf-8-sig", errors="replace")
+        if self.is_image:
             raise InvalidRequestError(
-                f"{self.name}: a {self.format} file can't be given to this model.",
-                hint="Choose a model that takes documents and images, or paste the text.",
+                f"{self.name}: this model does not take images.", hint="Choose a model that sees, or describe the image."
             )
-        return self.data.decode("utf-8-sig", errors="replace")
+        return _extracted(self)
+
+    def as_text(self) -> Document:
+        """The same as a text document, for a model that does not read files of this kind."""
+        return self if self.is_text else Document(f"{self.name}.txt", "txt", self.text.encode())
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -7,7 +7,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from typing import Protocol
+from typing import Any, Protocol
 
 logger = logging.getLogger("assistant")
 
@@ -32,8 +32,8 @@ class Folding(Protocol):
     def begin_fold(self) -> Job | None:
         """What is to be done now; None where there is nothing (any more)."""
 
-    def end_fold(self, job: Job) -> bool:
-        """Takes the result in; True where there is more to do."""
+    def end_fold(self, fold: Any) -> bool:
+        """Takes in the job that `begin_fold` gave, run; True where there is more to do."""
 
 
 class Worker:

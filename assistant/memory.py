@@ -71,8 +71,8 @@ class MemoryTokens:
 class SummaryBufferMemory(BaseMemory):
     """Keeps recent turns word for word and folds older ones into a summary, both together within `max_token_limit`.
 
-    `model` may name a cheaper model for summaries (None: the client's default); what they cost is in `usage`, apart
-    from the replies. `max_token_limit` (64 or more) is in estimated tokens and can be changed at any time; beyond it
+    `model` may name a cheaper model for summaries (None: the conversation's own); what they cost is in `usage`, apart
+    from the replies. `max_token_limit` (1 or more) is in estimated tokens and can be changed at any time; beyond it
     the oldest turns are folded until half of it is left. Half the limit is the summary's cap, where it is condensed. It
     is written in the language of the conversation.
 
@@ -98,6 +98,8 @@ class SummaryBufferMemory(BaseMemory):
         self.model = model
         self._client = client
         self._limit = _checked_limit(max_token_limit)
+        # As the last context() named it, and by the id that its replies report.
+        self._asked_model: str | None = None
         self._chat_model: str | None = None
         self._kept = 0
         self._mark = Mark()
@@ -144,8 +146,8 @@ class SummaryBufferMemory(BaseMemory):
     def tokens(self) -> MemoryTokens:
         with self._idle:
             scale = tokens.ratio(self._chat_model)
-            sizes = (self._summary_tokens, self._kept, self._pins.tokens)
-            return MemoryTokens(*(round(size * scale) for size in sizes), self._limit)
+            summary, kept, pinned = self._summary_tokens, self._kept, self._pins.tokens
+        return MemoryTokens(round(summary * scale), round(kept * scale), round(pinned * scale), self._limit)
 
     @property
     def usage(self) -> Usage:
@@ -178,11 +180,12 @@ class SummaryBufferMemory(BaseMemory):
 
         All kept turns, unless they would not fit the window of `model` (None: the client's default) with `reserve`
         tokens for instructions, the new text and the answer: then the oldest are left out of this request, and counted
-        in `omitted`. `before` is the id of a kept turn: it and what follows is left out, to ask it again. The newest turn
-        is always kept. Raises InvalidRequestError for the id of any other.
+        in `omitted`. `before` is the id of a kept turn: it and what follows is left out, to ask it again. The newest
+        turn is always kept. Raises InvalidRequestError for the id of any other.
         """
         info = known_info(self._client, model)
         with self._idle:
+            self._asked_model = model
             self._chat_model = info.id if info is not None else model
             turns = up_to(self._turns, before)
             summary, documents = self._mark.summary, self._pins.documents
@@ -241,14 +244,21 @@ class SummaryBufferMemory(BaseMemory):
             self._append(before if before == turn else turn.counted())
 
     def _budget(self) -> Budget:
-        """In our estimate's tokens, whose relation to the model's is known the better the longer it is used."""
-        info = known_info(self._client, self.model)
-        limit = max(1, round(self._limit / tokens.ratio(self._chat_model)))
+        info = known_info(self._client, self._summarizer())
+        limit = self._scaled_limit()
         # Bounded, so that a summary of much is made in steps, and within what the summariser can read.
         batch = max(4 * limit, 4096)
         if info is not None and info.context_window:
             batch = min(batch, max(256, info.context_window // 2 - limit))
         return Budget(limit, batch)
+
+    def _scaled_limit(self) -> int:
+        """In tokens of our estimate, whose ratio to the model's is known the better the longer it is used."""
+        return max(1, round(self._limit / tokens.ratio(self._chat_model)))
+
+    def _summarizer(self) -> str | None:
+        # The conversation's own model is one that this account may use; the client's default need not be.
+        return self.model or self._asked_model
 
     def _due(self) -> bool:
         """Whether a fold is to be queued now; notes that it is. O(1): it is asked at every turn. The lock is held."""
@@ -258,9 +268,9 @@ class SummaryBufferMemory(BaseMemory):
         return True
 
     def _too_much(self) -> bool:
-        limit = self._limit / tokens.ratio(self._chat_model)
+        limit = self._scaled_limit()
         over = self._kept + self._summary_tokens > limit and len(self._turns) > 1
-        return over or self._summary_tokens >= max(1, limit // 2)
+        return over or self._summary_tokens >= Budget(limit).cap > 0
 
     def _submit(self, due: bool) -> None:
         # Outside the lock: starting a thread takes a while.
@@ -282,7 +292,7 @@ class SummaryBufferMemory(BaseMemory):
                 self._idle.notify_all()
                 return None
             turns = tuple(islice(self._turns, wanted.count))
-            self._fold = Fold(self._client, self.model, self._mark, turns, wanted, budget)
+            self._fold = Fold(self._client, self._summarizer(), self._mark, turns, wanted, budget)
             return self._fold
 
     def end_fold(self, fold: Fold) -> bool:
@@ -356,13 +366,15 @@ class SummaryBufferMemory(BaseMemory):
     def clear(self) -> None:
         """Forgets everything, pinned documents too; what summaries have cost stays."""
         super().clear()
-        with self._idle:
-            self._drop_fold()
-            self._kept = 0
-            self._marks = []
-            self._set_mark(Mark())
-            self._failures = self._wait = 0
-            self._problem = None
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._drop_fold()
+        self._kept = 0
+        self._marks = []
+        self._set_mark(Mark())
+        self._failures = self._wait = 0
+        self._problem = None
 
     def close(self) -> None:
         """Ends work under way, and no more is begun. The memory can still be read and added to. Does not block."""
@@ -407,8 +419,8 @@ class SummaryBufferMemory(BaseMemory):
 
 
 def _checked_limit(limit: int) -> int:
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 64:
-        raise InvalidRequestError(f"max_token_limit is {limit!r}; it is a whole number from 64 upwards.")
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise InvalidRequestError(f"max_token_limit is {limit!r}; it is a whole number from 1 upwards.")
     return limit
 
 

@@ -45,7 +45,7 @@ def plan(turns: Sequence[MemoryTurn], summary: int, budget: Budget) -> Plan | No
     above the limit is sent until the next one comes.
     """
     total = summary + sum(turn.size for turn in turns)
-    condense = summary >= budget.cap
+    condense = summary >= budget.cap > 0
     if total <= budget.limit and not condense:
         return None
     count = folded = 0

@@ -243,7 +243,8 @@ class ConversationStore:
             if settings is not None:
                 values["settings"] = dict(settings)
             begun = self._take(tx, owner, conversation_id, head, lease, seconds, values, turn.id)
-            clean = replace(turn, user=clean_text(turn.user))
+            named = tuple(replace(document, name=clean_text(document.name)) for document in turn.documents)
+            clean = replace(turn, user=clean_text(turn.user), documents=named)
             if begun.outcome != "ok" or not self._schema.add_turn(tx, conversation_id, after, clean, now):
                 return begun
             untitled = (t.c.id == conversation_id) & (t.c.owner == owner) & (t.c.title == "")

@@ -1,7 +1,7 @@
 """Token estimates: offline, per script and kind of text, corrected by what each model's replies report.
 
 The rates lie between two tokenizers, that of SmolLM2 and the one Anthropic published for Claude 2: for Spanish and
-English prose and code within 16 % of either unseen, within 10 % after three replies (`benchmarks/memory.py` measures it).
+English prose and code within 16 % of either unseen, within 10 % after three replies (see `benchmarks/memory.py`).
 """
 
 from __future__ import annotations

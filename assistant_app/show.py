@@ -190,14 +190,12 @@ def last_turn(history: Any, turns: Sequence[Turn]) -> str | None:
             following = turns[at + 1] if at + 1 < len(turns) else None
             if following is not None and _text(each) == following.user:
                 at += 1
-            elif _is_last(each, history):
-                # What was refused leaves a message that is no turn's; it is being drawn anew.
-                break
     return turns[at].id if at >= 0 else None
 
 
-def _is_last(each: Any, history: list[Any]) -> bool:
-    return all(_metadata(later).get("id") is None for later in history[history.index(each) :])
+def names_turn(given: Any) -> bool:
+    """Whether a message of a history is one of a stored turn."""
+    return _metadata(given).get("id") is not None
 
 
 def _metadata(given: Any) -> Mapping[str, Any]:

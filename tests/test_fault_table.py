@@ -187,7 +187,6 @@ def test_every_fault_has_its_outcome_keeps_its_text_and_lets_the_session_go_on(
     session = session_of(clients.impatient if row.impatient else clients.patient, model)
     server.script(*row.script)
     reply = session.stream("cuenta")
-    seen: list[str] = []
     retried: list[Retrying] = []
     error: AssistantError | None = None
     try:
@@ -195,14 +194,12 @@ def test_every_fault_has_its_outcome_keeps_its_text_and_lets_the_session_go_on(
             retried += [event] if isinstance(event, Retrying) else []
     except AssistantError as caught:
         error = caught
-    seen = [reply.text]
     turn = session.transcript[-1]
 
     assert len(server.requests) == row.requests
     assert [retry.attempt for retry in retried] == list(range(2, row.requests + 1))
     assert len(clients.sleep.waits) == row.requests - 1
     assert (reply.text, turn.user, turn.reply) == (row.kept, "cuenta", row.kept or None)
-    assert "".join(seen) == row.kept
     if isinstance(row.gets, str):
         assert error is None
         assert (reply.stop_reason, turn.stop_reason, turn.error) == (row.gets, row.gets, None)

@@ -200,6 +200,8 @@ def fit_messages(messages: Sequence[Message], info: ModelInfo) -> tuple[Message,
         else:
             merged.append(message)
     _check_documents(merged, info)
+    if not info.documents:
+        merged = [_documents_as_text(message) for message in merged]
     last = merged[-1]
     if last.role == "assistant":
         if not info.prefill:
@@ -219,14 +221,17 @@ def _check_documents(messages: Sequence[Message], info: ModelInfo) -> None:
     files = [document for document in documents if not document.is_image and not document.is_text]
     if images and not info.images:
         raise InvalidRequestError(f"{info.name} does not take images.", hint="Choose a model that sees.", model=info.id)
-    if files and not info.documents:
-        raise InvalidRequestError(
-            f"{info.name} does not take {files[0].format} files.",
-            hint="Choose another model, or paste the text.",
-            model=info.id,
-        )
-    if len(images) > MAX_IMAGES or len(files) > MAX_DOCUMENTS:
+    if len(images) > MAX_IMAGES or (info.documents and len(files) > MAX_DOCUMENTS):
         raise InvalidRequestError(
             f"There are {len(images)} images and {len(files)} documents.",
             hint=f"At most {MAX_IMAGES} images and {MAX_DOCUMENTS} documents go into one request.",
         )
+
+
+def _documents_as_text(message: Message) -> Message:
+    if all(document.is_image or document.is_text for document in message.documents):
+        return message
+    return replace(
+        message,
+        documents=tuple(document if document.is_image else document.as_text() for document in message.documents),
+    )

@@ -1,0 +1,127 @@
+"""Documents: kinds, limits, and the text inside."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from assistant import Document, InvalidRequestError
+from assistant.documents import MAX_DOCUMENT_BYTES, MAX_IMAGE_BYTES
+
+PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452")
+
+
+def pdf_of(text: str) -> bytes:
+    """A PDF of one page, written by hand: pypdf reads, it does not draw text."""
+    content = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET".encode("latin-1")
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R"
+        b" /Resources << /Font << /F1 5 0 R >> >> >>",
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
+    ]
+    out = io.BytesIO(b"%PDF-1.4\n")
+    out.seek(0, io.SEEK_END)
+    offsets = []
+    for number, body in enumerate(objects, 1):
+        offsets.append(out.tell())
+        out.write(b"%d 0 obj\n%s\nendobj\n" % (number, body))
+    start = out.tell()
+    out.write(b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1))
+    out.write(b"".join(b"%010d 00000 n \n" % offset for offset in offsets))
+    out.write(b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, start))
+    return out.getvalue()
+
+
+def docx_of(*paragraphs: str) -> bytes:
+    import docx
+
+    file = docx.Document()
+    for paragraph in paragraphs:
+        file.add_paragraph(paragraph)
+    table = file.add_table(rows=1, cols=2)
+    table.rows[0].cells[0].text, table.rows[0].cells[1].text = "Total", "0,03"
+    out = io.BytesIO()
+    file.save(out)
+    return out.getvalue()
+
+
+def xlsx_of(*rows: list) -> bytes:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("factura.pdf", pdf_of("Factura n\xfamero 1484934918"), "Factura número 1484934918"),
+        ("carta.docx", docx_of("Señora Núñez:", "Un saludo"), "Señora Núñez:\nUn saludo\nTotal\t0,03"),
+        ("cuentas.xlsx", xlsx_of(["Mes", "USD"], [None, None], ["enero", 0.03]), "# Sheet\nMes\tUSD\nenero\t0.03"),
+        ("nota.txt", "\ufeffHola, ¿qué tal?".encode(), "Hola, ¿qué tal?"),
+        ("LEEME.MARKDOWN", b"# Hola", "# Hola"),
+        ("tabla.csv", "a;ñ".encode(), "a;ñ"),
+    ],
+)
+def test_the_text_of_every_kind_is_read(name: str, data: bytes, expected: str) -> None:
+    document = Document.from_bytes(data, name)
+    assert document.text.strip() == expected
+    assert document.as_text().text.strip() == expected
+
+
+def test_a_document_is_the_same_by_its_content_whatever_its_name() -> None:
+    assert Document.from_text("a", "x.txt").id == Document.from_text("a", "y.txt").id
+    assert Document.from_text("a").id != Document.from_text("b").id
+
+
+def test_images_have_no_text_and_a_media_type() -> None:
+    image = Document.from_bytes(PNG, "foto.JPG")
+    assert (image.format, image.media_type, image.is_image) == ("jpeg", "image/jpeg", True)
+    with pytest.raises(InvalidRequestError, match="does not take images"):
+        _ = image.text
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("program.exe", b"MZ", "not taken"),
+        ("noending", b"", "empty"),
+        ("big.pdf", b"x" * (MAX_DOCUMENT_BYTES + 1), "limit"),
+        ("big.png", b"x" * (MAX_IMAGE_BYTES + 1), "limit"),
+    ],
+)
+def test_wrong_kinds_and_sizes_are_refused_with_the_limit(name: str, data: bytes, words: str) -> None:
+    with pytest.raises(InvalidRequestError, match=words) as caught:
+        Document.from_bytes(data, name)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("format", ["pdf", "docx", "xlsx"])
+def test_a_damaged_file_says_so(format: str) -> None:
+    with pytest.raises(InvalidRequestError, match="can't be read") as caught:
+        _ = Document.from_bytes(b"not what it says", f"broken.{format}").text
+    assert "password" in caught.value.hint
+
+
+def test_a_scan_without_text_says_what_to_do() -> None:
+    with pytest.raises(InvalidRequestError, match="holds no text"):
+        _ = Document.from_bytes(pdf_of(""), "scan.pdf").text
+
+
+def test_documents_are_read_from_files_and_survive_json(tmp_path: Path) -> None:
+    file = tmp_path / "a.pdf"
+    file.write_bytes(pdf_of("x"))
+    document = Document.from_path(file)
+    assert Document.from_dict(json.loads(json.dumps(document.to_dict()))) == document
+    with pytest.raises(FileNotFoundError):
+        Document.from_path(tmp_path / "missing.pdf")
