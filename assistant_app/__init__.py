@@ -1,0 +1,96 @@
+"""The chat page. It draws what assistant.chats holds; everything of Gradio's is in here.
+
+Importing this loads no Gradio: wrong options are answered before that takes its two seconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+    from assistant.chats import Chats
+
+__all__ = ["build", "demo", "run"]
+
+
+def build(chats: Chats) -> gr.Blocks:
+    """The page for these conversations, not launched yet."""
+    from .launch import quiet_environment
+
+    quiet_environment()
+    from .page import build as build_page
+
+    return build_page(chats)
+
+
+def run(
+    *,
+    backend: Any = "auto",
+    region: str | None = None,
+    profile: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    share: bool = False,
+    auth: str | None = None,
+    data_dir: str | None = None,
+    database_url: str | None = None,
+    verbose: bool = False,
+    no_browser: bool = False,
+) -> None:
+    """Serves the page; blocks until Ctrl-C or SIGTERM.
+
+    `auth` is USER:PASSWORD. With `share` there is always a login: without `auth` one is made up and printed. Raises
+    click exceptions for options that can't be met, AssistantError where backend or store can't be used.
+    """
+    from . import launch
+
+    # In the order of what it costs to find out.
+    account = launch.account_from(auth)
+    port = launch.check_address(host, port)
+    if verbose:
+        launch.log_to_stderr()
+    chats = _chats(backend, region, profile, data_dir, database_url, verbose)
+    launch.serve(
+        build,
+        chats,
+        host=host,
+        port=port,
+        share=share,
+        account=account,
+        verbose=verbose,
+        open_browser=not no_browser,
+    )
+
+
+def demo() -> gr.Blocks:
+    """The page as the environment (ASSISTANT_*) asks for it, for `gradio app.py`."""
+    import os
+
+    names = {"backend": "BACKEND", "region": "REGION", "profile": "PROFILE", "data_dir": "DATA_DIR"}
+    given: dict[str, Any] = {name: os.environ.get(f"ASSISTANT_{key}") or None for name, key in names.items()}
+    url = os.environ.get("ASSISTANT_DATABASE_URL") or None
+    return build(
+        _chats(given["backend"] or "auto", given["region"], given["profile"], given["data_dir"], url, verbose=False)
+    )
+
+
+def _chats(
+    backend: Any,
+    region: str | None,
+    profile: str | None,
+    data_dir: str | None,
+    database_url: str | None,
+    verbose: bool,
+) -> Chats:
+    from assistant.chats import Chats
+    from assistant.clients.base import connect
+    from assistant.session import ChatSession
+    from assistant.store import ConversationStore
+
+    client = connect(backend, region=region, profile=profile)
+    store = ConversationStore(database_url, data_dir)
+    # Where it can't be opened at all, that is said now and not at the first message.
+    store.check()
+    return Chats(client, store, make_session=lambda: ChatSession(client, verbose=verbose))

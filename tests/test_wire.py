@@ -4,7 +4,8 @@ and not. What happened is told by the order of events, never by a clock."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -221,24 +222,18 @@ def test_a_token_that_was_cancelled_before_waits_for_nothing() -> None:
     assert stream.closed.wait(LONG)
 
 
-def test_an_interrupt_while_opening_abandons_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_while_opening_abandons_the_call() -> None:
     """Ctrl-C arrives in the thread that waits."""
-    gate, stream = threading.Event(), FakeStream("a", END)
+    stream = FakeStream("a", END)
 
-    class Interrupted(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
+    class Interrupted(CancelToken):
+        @contextmanager
+        def waking(self, wake: Callable[[], None]) -> Iterator[None]:
+            yield
             raise KeyboardInterrupt
 
-    def open_() -> FakeStream:
-        assert gate.wait(LONG)
-        return stream
-
-    monkeypatch.setattr("assistant.clients.wire.threading.Event", Interrupted)
-    items = open_and_read(open_, CancelToken())
     with pytest.raises(KeyboardInterrupt):
-        next(items)
-    monkeypatch.undo()
-    gate.set()
+        next(open_and_read(lambda: stream, Interrupted()))
     assert stream.closed.wait(LONG)
 
 

@@ -21,6 +21,7 @@ from .converse import ConverseWire
 from .listing import Listing, list_models, nearest_profile
 from .retry import RetryPolicy
 from .rules import LEARNED, Wishes, check, fit, fit_messages, refused_parameter
+from .telemetry import observe
 from .wire import Request, open_and_read
 
 logger = logging.getLogger("assistant")
@@ -162,7 +163,9 @@ class BedrockClient:
             turn = _Turn(self, request, wishes, token)
             yield from self.retry.run(token, turn.attempt)
 
-        return Reply(source, model=info.id)
+        reply = Reply(source, model=info.id)
+        observe(reply, request)
+        return reply
 
     def complete(self, messages: Messages, **options: Any) -> Reply:
         """The same as `stream`, read to its end; blocks. Raises what the answer failed with."""

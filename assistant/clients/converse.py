@@ -89,11 +89,15 @@ class ConverseStream:
     def __init__(self, events: Any, request: Request) -> None:
         self._events = events
         self._request = request
-        # botocore has no public way to the socket, and none other wakes a blocked reader (close() itself blocks).
-        raw = getattr(events, "_raw_stream", None)
-        self._socket = getattr(getattr(raw, "connection", None), "sock", None)
+        # botocore has no public way to the response, and none other wakes a blocked reader (close() itself blocks).
+        self._raw = getattr(events, "_raw_stream", None)
+        self._socket = getattr(getattr(self._raw, "connection", None), "sock", None)
 
     def wake(self) -> None:
+        # After "Connection: close" the response alone still has the socket, and only urllib3 2.3 and later gives a
+        # way to it.
+        with suppress(Exception):
+            self._raw.shutdown()  # type: ignore[union-attr]
         shut_down(self._socket)
 
     def close(self) -> None:

@@ -349,8 +349,8 @@ class Engine:
 
     def close(self) -> None:
         """Takes the engine down. Nobody else may be inside."""
-        # Its loop begins a moment after its constructor returned. An engine that is taken down in between never hears of
-        # it, and its destructor waits for ever: a first chunk tells that the loop runs.
+        # Its loop begins a moment after its constructor returned. An engine that is taken down in between never hears
+        # of it, and its destructor waits for ever: a first chunk tells that the loop runs.
         if not self._loops:
             request = {"messages": [{"role": "user", "content": "-"}], "stream": True, "return_progress": True}
             with suppress(AssistantError):
@@ -361,9 +361,9 @@ class Engine:
 def _import_engine() -> Any:
     """xllamacpp, with threads that wait for each other politely.
 
-    By default they spin for milliseconds. Alone that is as fast as it gets, but where anything else wants the cores, as
-    the page does, they take them from each other: 4 tokens a second instead of 30 (two cores, three processes). Spinning
-    briefly costs nothing alone (124 tokens a second both ways). libgomp reads this once, when it is loaded.
+    By default they spin for milliseconds. Where anything else wants the cores, as the page does, they take them from
+    each other: 4 tokens a second instead of 30 (two cores, three processes). Spinning briefly costs nothing where they
+    are alone (124 tokens a second both ways). libgomp reads this once, when it is loaded.
     """
     brief = {} if os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} else {"GOMP_SPINCOUNT": "1000"}
     os.environ.update(brief)

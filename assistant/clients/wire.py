@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..catalog import ModelInfo
 from ..documents import Document
 from ..messages import Message, StopReason, Usage
 from ..reply import CancelToken, SourceItem
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,61 +89,70 @@ def shut_down(sock: Any) -> None:
         sock.shutdown(socket.SHUT_RDWR)
 
 
-class _Opening:
-    """An opening call on a thread of its own, so that the caller can walk away from it."""
+class _Call(Generic[T]):
+    """A call that blocks, on a thread of its own, so that the caller can walk away from it."""
 
-    def __init__(self, open_: Callable[[], Stream]) -> None:
-        self._open = open_
+    def __init__(self, call: Callable[[], T], discard: Callable[[T], object]) -> None:
+        self._call = call
+        self._discard = discard
         self._lock = threading.Lock()
         self._abandoned = False
         self.over = threading.Event()
-        self.stream: Stream | None = None
+        self.result: T | None = None
         self.error: BaseException | None = None
         threading.Thread(target=self._run, name="assistant-open", daemon=True).start()
 
     def _run(self) -> None:
-        stream: Stream | None = None
+        result: T | None = None
         try:
-            stream = self._open()
+            result = self._call()
         except BaseException as error:
             self.error = error
         with self._lock:
-            self.stream = stream
+            self.result = result
             left = self._abandoned
         self.over.set()
-        if left and stream is not None:
-            # Nobody waits for this response any more: its connection goes, and with it the request.
-            with suppress(Exception):
-                stream.wake()
-                stream.close()
+        if left and result is not None:
+            self._discard(result)
 
     def abandon(self) -> None:
-        """Leaves the response to the thread, which closes it when it comes; closes it here if it has."""
+        """Leaves the result to the thread, which discards it when it comes; discards it here if it has."""
         with self._lock:
             self._abandoned = True
-            stream = self.stream
-        if stream is not None:
-            stream.wake()
-            stream.close()
+            result = self.result
+        if result is not None:
+            self._discard(result)
+
+
+def wait_for(call: Callable[[], T], token: CancelToken, discard: Callable[[T], object] = id) -> T | None:
+    """What `call` returns or raises. None when cancelled before that: `discard` then gets its result, some day."""
+    running = _Call(call, discard)
+    try:
+        with token.waking(running.over.set):
+            running.over.wait()
+    except BaseException:
+        running.abandon()
+        raise
+    if token.cancelled:
+        running.abandon()
+        return None
+    if running.error is not None:
+        raise running.error
+    return running.result
+
+
+def _drop(stream: Stream) -> None:
+    """Nobody waits for this response any more: its connection goes, and with it the request."""
+    with suppress(Exception):
+        stream.wake()
+        stream.close()
 
 
 def open_and_read(open_: Callable[[], Stream], token: CancelToken) -> Iterator[SourceItem]:
     """Opens on a helper thread, then reads in the caller's, with no queue between; ends at once when cancelled."""
-    opening = _Opening(open_)
-    try:
-        with token.waking(opening.over.set):
-            opening.over.wait()
-    except BaseException:
-        opening.abandon()
-        raise
-    if token.cancelled:
-        opening.abandon()
-        return
-    if opening.error is not None:
-        raise opening.error
-    stream = opening.stream
+    stream = wait_for(open_, token, _drop)
     if stream is None:
-        raise RuntimeError("the opening call ended with neither a stream nor an error")
+        return
     try:
         with token.waking(stream.wake):
             yield from stream.items()

@@ -1,0 +1,195 @@
+"""From options to a page that is served: the address, the login, the tunnel, and what the terminal says about it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .login import Account, Login, account_of, random_account
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+    from assistant.chats import Chats
+
+# Events that run at once, over all visitors, those that only wait included. Gradio's own 40 is the length of its job
+# table: the 41st reader would wait for a first word until another one's answer has ended.
+MAX_THREADS = 1000
+# States of pages that Gradio keeps; a long chat is half a megabyte.
+SESSIONS = 500
+
+
+def check_address(host: str, port: int) -> int:
+    """The port to listen on, a free one for 0. Raises click.ClickException in one line where that can't be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise click.ClickException(f"The host {host!r} is no address of this machine.") from error
+    with socket.socket(family, kind, protocol) as probe:
+        if os.name == "posix":
+            # A server that has just ended leaves the port waiting, not in use.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+            # Binding may succeed beside a server that allows it; listening does not.
+            probe.listen(1)
+        except PermissionError as error:
+            raise click.ClickException(f"Port {port} needs more rights; choose one above 1023 with --port.") from error
+        except OSError as error:
+            if "assign" in str(error):
+                raise click.ClickException(f"The host {host!r} is no address of this machine.") from error
+            raise click.ClickException(
+                f"Port {port} is in use. Choose another one with --port, or 0 for any that is free."
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def quiet_environment() -> None:
+    """What Gradio reads when it is imported or launched, set before that: no telemetry, no sharing by surprise."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # Gradio looks at its own page through httpx: a proxy for the world outside must not get in between.
+    for name in ("NO_PROXY", "no_proxy"):
+        given = [each for each in os.environ.get(name, "").split(",") if each]
+        os.environ[name] = ",".join(dict.fromkeys([*given, "127.0.0.1", "localhost", "::1"]))
+
+
+def launch(
+    demo: gr.Blocks,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    share: bool = False,
+    account: Account | None = None,
+    open_browser: bool = False,
+) -> None:
+    """Serves the page and returns. What Gradio would print is left out: `announce` says it."""
+    from starlette.middleware import Middleware
+
+    from . import page, theme, words
+    from .identity import OwnerCookie
+
+    quiet_environment()
+    demo.launch(
+        server_name=host,
+        server_port=port,
+        share=share,
+        auth=Login(account).check if account else None,  # type: ignore[arg-type]
+        # One sentence for all: Gradio shows it as it is.
+        auth_message=" · ".join(words.say("auth.message", language) for language in words.LANGUAGES) if account else None,
+        inbrowser=open_browser,
+        prevent_thread_lock=True,
+        quiet=True,
+        # An error's text may hold what is nobody's business; ours are said in the chat.
+        show_error=False,
+        max_threads=MAX_THREADS,
+        state_session_capacity=SESSIONS,
+        max_file_size="1mb",
+        run_history=False,
+        enable_monitoring=False,
+        footer_links=["settings"],
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        app_kwargs={"middleware": [Middleware(OwnerCookie)]},
+        i18n=words.i18n(),
+        theme=theme.theme(),
+        css=theme.CSS,
+        head=page.head(),
+    )
+
+
+def serve(
+    build: Callable[[Chats], gr.Blocks],
+    chats: Chats,
+    *,
+    host: str,
+    port: int,
+    share: bool,
+    account: Account | None,
+    verbose: bool,
+    open_browser: bool,
+) -> None:
+    """Serves until Ctrl-C or SIGTERM; then stops what runs and saves it."""
+    invented = None
+    if share and account is None:
+        account = invented = random_account()
+    demo = build(chats)
+    try:
+        with _silence(unless=verbose):
+            launch(demo, host=host, port=port, share=share, account=account, open_browser=open_browser)
+        if demo.local_url is None:
+            # `gradio app.py` runs app.py again when it changes; it serves the page itself.
+            return
+        announce(chats, demo, share=share, account=account, invented=invented is not None)
+        _wait()
+    finally:
+        demo.close(verbose=False)
+        chats.close()
+
+
+def announce(chats: Chats, demo: gr.Blocks, *, share: bool, account: Account | None, invented: bool) -> None:
+    """The address, who answers and why, the login where it was made up, and a tunnel that could not be had."""
+    client: Any = chats.client
+    url = str(demo.local_url).rstrip("/")
+    click.echo(f"Assistant: {url}")
+    reason = getattr(client, "reason", None)
+    click.echo(f"  answers: {getattr(client, 'description', type(client).__name__)}{f' ({reason})' if reason else ''}")
+    if share and demo.share_url:
+        click.echo(f"  public link, for about a week: {demo.share_url}")
+    elif share:
+        click.echo(
+            "  There is no public link: the tunnel could not be had (no way to Gradio's share server from here). "
+            "The page is served on this machine only."
+        )
+    if account is not None and invented:
+        click.echo(f"  user: {account.user}  password: {account.password}   (shown only now)")
+    click.echo("  Ctrl-C ends it.")
+
+
+def account_from(auth: str | None) -> Account | None:
+    return account_of(auth) if auth else None
+
+
+def log_to_stderr() -> None:
+    """For --verbose: the library's log, requests and costs."""
+    logger = logging.getLogger("assistant")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
+@contextlib.contextmanager
+def _silence(*, unless: bool) -> Iterator[None]:
+    """Gradio prints whatever `quiet` says, for example five lines about antivirus software when there is no tunnel."""
+    if unless:
+        yield
+        return
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+def _wait() -> None:
+    ended = threading.Event()
+    previous = signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    try:
+        # Python's own wait without a timeout would not let Ctrl-C through on Windows.
+        while not ended.wait(1):
+            pass
+    except KeyboardInterrupt:
+        click.echo()
+    finally:
+        signal.signal(signal.SIGTERM, previous)
