@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from .errors import ModelNotFoundError
 from .messages import Usage
+from .prices import library_cost
 
 Sampling = Literal["both", "one", "none"]
 Thinking = Literal["no", "optional", "default", "always"]
@@ -120,6 +121,10 @@ class ModelInfo:
         return min(wanted, self.max_output) if self.max_output else wanted
 
     def cost(self, usage: Usage) -> float | None:
+        """USD for one reply; None where the price is not known."""
+        current = library_cost(self.id, usage)
+        if current is not None:
+            return current
         return self.price.cost(usage, regional=self.regional) if self.price else None
 
 

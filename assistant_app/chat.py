@@ -23,7 +23,6 @@ from . import show, words
 from .header import Header
 from .identity import owner_of
 from .settings import from_settings, to_settings
-from .show import Shown
 from .tabs import Refused, Tab, Tabs
 
 logger = logging.getLogger("assistant")
@@ -97,9 +96,7 @@ class Chat:
     ) -> Run:
         tab.starting, tab.stopping = True, False
         work = asyncio.ensure_future(
-            asyncio.to_thread(
-                self._submit, owner, conversation_id or tab.conversation, history, text, settings, intent
-            )
+            asyncio.to_thread(self._submit, owner, conversation_id or tab.conversation, history, text, settings, intent)
         )
 
         def begun(done: asyncio.Future[Run]) -> None:
@@ -199,7 +196,9 @@ class Chat:
             # A new list, so that the change is noticed and `settle` says why.
             yield [gr.skip(), [], gr.skip(), gr.Button(visible=False)]
 
-    async def _frames(self, run: Run, before: Sequence[Turn], tab: Tab, language: str) -> AsyncGenerator[list[Any], None]:
+    async def _frames(
+        self, run: Run, before: Sequence[Turn], tab: Tab, language: str
+    ) -> AsyncGenerator[list[Any], None]:
         """The whole chat while a run goes on, the text box with a Stop button meanwhile."""
         earlier = show.conversation(before, language)
         textbox: Any = gr.Textbox(submit_btn=False, stop_btn=True, interactive=False)
@@ -374,4 +373,3 @@ def _can_continue(turns: Sequence[Turn]) -> bool:
 
 def _continue(opened: Conversation) -> Any:
     return gr.Button(visible=opened.run is None and not opened.busy_for and _can_continue(opened.turns))
-

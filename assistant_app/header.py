@@ -51,7 +51,9 @@ class Header:
             await asyncio.sleep(0.1)
         found = [(_label(info), info.id) for info in self._models or ()]
         known = {model for _, model in found}
-        return [(model, model) for model in dict.fromkeys((self.default_model, chosen)) if model and model not in known] + found
+        return [
+            (model, model) for model in dict.fromkeys((self.default_model, chosen)) if model and model not in known
+        ] + found
 
     def html(self, model: str, language: str) -> str:
         """The line under the title."""

@@ -87,7 +87,9 @@ def launch(
         share=share,
         auth=Login(account).check if account else None,  # type: ignore[arg-type]
         # One sentence for all: Gradio shows it as it is.
-        auth_message=" · ".join(words.say("auth.message", language) for language in words.LANGUAGES) if account else None,
+        auth_message=" · ".join(words.say("auth.message", language) for language in words.LANGUAGES)
+        if account
+        else None,
         inbrowser=open_browser,
         prevent_thread_lock=True,
         quiet=True,

@@ -13,7 +13,7 @@ from . import words
 from .chat import Chat
 from .header import Header
 
-# Chats that are answered at once. Gradio's default is one; Chats' own limits say no in words, a full queue freezes the page.
+# Chats that are answered at once; Gradio's default is one. Chats' limits say no in words, a full queue freezes the page.
 CONCURRENCY = 200
 
 _T = words.i18n()
@@ -58,7 +58,8 @@ def build(chats: Chats) -> gr.Blocks:
         _wire_chat(chat, parts)
     # No limit on the queue: a refused event would freeze the page. Admission is Chats' and answers in words.
     demo.queue(max_size=None, default_concurrency_limit=CONCURRENCY, api_open=False)
-    return demo
+    page: gr.Blocks = demo
+    return page
 
 
 def _lay_out(chat: Chat) -> Parts:
@@ -199,7 +200,11 @@ def _wire_chat(chat: Chat, parts: Parts) -> None:
     )
     settled.then(chat.attach, [parts.conversation], drawn, **_QUIET)
     parts.kept.change(
-        None, [parts.kept, textbox], [textbox, parts.kept], js="(kept, typed) => assistantPage.restore(kept, typed)", **_QUIET
+        None,
+        [parts.kept, textbox],
+        [textbox, parts.kept],
+        js="(kept, typed) => assistantPage.restore(kept, typed)",
+        **_QUIET,
     )
     parts.go_on.click(chat.go_on, [parts.conversation, *parts.settings], drawn, concurrency_limit=CONCURRENCY, **_QUIET)
     parts.settings[0].change(chat.describe, [parts.settings[0]], [parts.header], **_NOW)
@@ -208,7 +213,8 @@ def _wire_chat(chat: Chat, parts: Parts) -> None:
 def head() -> str:
     """The page's script, with the words it needs."""
     labels = {
-        language: {name: words.say(f"chat.{name}", language) for name in ("send", "stop")} for language in words.LANGUAGES
+        language: {name: words.say(f"chat.{name}", language) for name in ("send", "stop")}
+        for language in words.LANGUAGES
     }
     return f"<script>{_JS.replace('__LABELS__', _json(labels))}</script>"
 

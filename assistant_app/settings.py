@@ -1,4 +1,4 @@
-"""What the accordion holds, on its way to a conversation's settings and back. Nothing here raises: the client checks."""
+"""What the accordion holds, on its way to a conversation's settings and back. Nothing raises here: the client checks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _text(value: Any) -> str | None:
 
 
 def _number(name: str, value: Any) -> float | int | None:
-    """Scripts send anything; what is no number at all counts as empty, what is out of range is for the client to say."""
+    """Scripts send anything; what is no number counts as empty; what is out of range is for the client to say."""
     if isinstance(value, bool) or value is None:
         return None
     try:

@@ -162,9 +162,11 @@ def _ending(turn: Turn, error: AssistantError | None, language: str) -> str:
 def _kind(text: str) -> type[AssistantError] | None:
     """Which error a stored text was: the store keeps words, and each class has a hint of its own in them."""
     for kind in vars(errors).values():
-        if isinstance(kind, type) and issubclass(kind, AssistantError) and kind.__dict__.get("default_hint"):
-            if kind.default_hint in text:
-                return kind
+        if not (isinstance(kind, type) and issubclass(kind, AssistantError)):
+            continue
+        hint = kind.__dict__.get("default_hint")
+        if hint and hint in text:
+            return kind
     return None
 
 

@@ -131,7 +131,10 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     # Errors: what happened, and what to do.
     "error.AssistantError": ("Something went wrong.", "Algo salió mal."),
-    "error.AssistantError.next": ("Try again; the details may help.", "Inténtalo de nuevo; los detalles pueden ayudar."),
+    "error.AssistantError.next": (
+        "Try again; the details may help.",
+        "Inténtalo de nuevo; los detalles pueden ayudar.",
+    ),
     "error.CredentialsError": (
         "AWS did not accept the credentials, or there are none.",
         "AWS no aceptó las credenciales, o no hay.",
@@ -241,16 +244,21 @@ TABLE: dict[str, tuple[str, str]] = {
         "Help me by summarising the following in 5 ideas:\n\n"
         "Terms of service of Clipbird. You own the videos and texts that you publish. By publishing them you give us a "
         "free, worldwide licence to show, copy and adapt them within the service, which ends when you delete them. We "
-        "keep deleted content for 30 days in our backups. You must be 13 years old or older, and under 18 you need your "
-        "parents' consent. We collect your device, your approximate location and what you watch in order to choose what "
-        "we show you and the advertising. We do not sell your data; we share it with providers who work for us and when "
+        "keep deleted content for 30 days in our backups. You must be 13 years old or older, and under 18 "
+        "you need your "
+        "parents' consent. We collect your device, your approximate location and what you watch in order to "
+        "choose what "
+        "we show you and the advertising. We do not sell your data; we share it with providers who work for "
+        "us and when "
         "the law demands it. You can download or erase your data at any time in Settings. We may close accounts that "
         "break these rules after a warning. We announce changes to these terms 30 days ahead.",
         "Ayúdame resumiendo en 5 ideas lo siguiente:\n\n"
         "Condiciones de uso de Clipbird. Eres dueño de los videos y textos que publicas. Al publicarlos nos das una "
-        "licencia gratuita y mundial para mostrarlos, copiarlos y adaptarlos dentro del servicio, que termina cuando los "
+        "licencia gratuita y mundial para mostrarlos, copiarlos y adaptarlos dentro del servicio, que "
+        "termina cuando los "
         "borras. Guardamos el contenido borrado 30 días en nuestras copias de seguridad. Debes tener 13 años o más, y "
-        "si tienes menos de 18 necesitas el permiso de tus padres. Recogemos tu dispositivo, tu ubicación aproximada y lo "
+        "si tienes menos de 18 necesitas el permiso de tus padres. Recogemos tu dispositivo, tu ubicación "
+        "aproximada y lo "
         "que ves para elegir qué mostrarte y la publicidad. No vendemos tus datos; los compartimos con proveedores que "
         "trabajan para nosotros y cuando la ley lo exige. Puedes descargar o borrar tus datos en cualquier momento en "
         "Ajustes. Podemos cerrar las cuentas que incumplan estas reglas después de un aviso. Anunciamos los cambios de "
@@ -266,14 +274,16 @@ TABLE: dict[str, tuple[str, str]] = {
         "Here is an example:\n\n"
         "<example>\nAmazon Web Services, Inc. Invoice. Invoice Number: 1484934918. Invoice Date: November 2, 2023. "
         "TOTAL AMOUNT DUE ON November 2, 2023: $0.03\n\n"
-        '{\n    "invoice_number": 1484934918,\n    "total_amount": 0.03,\n    "due_date": "02/11/2023"\n}\n</example>\n\n'
+        '{\n    "invoice_number": 1484934918,\n    "total_amount": 0.03,\n    "due_date": '
+        '"02/11/2023"\n}\n</example>\n\n'
         "<invoice>\nAmazon Web Services, Inc. Invoice. Invoice Number: 1401279274. Invoice Date: August 2, 2023. "
         "TOTAL AMOUNT DUE ON August 2, 2023: $0.03\n</invoice>",
         "Extrae el número de factura, el importe total y la fecha de vencimiento (como json) del texto entre las "
         "etiquetas <invoice>. Aquí tienes un ejemplo:\n\n"
         "<example>\nAmazon Web Services, Inc. Factura. Número de factura: 1484934918. Fecha de factura: 2 de noviembre "
         "de 2023. IMPORTE TOTAL A PAGAR EL 2 de noviembre de 2023: $0.03\n\n"
-        '{\n    "invoice_number": 1484934918,\n    "total_amount": 0.03,\n    "due_date": "02/11/2023"\n}\n</example>\n\n'
+        '{\n    "invoice_number": 1484934918,\n    "total_amount": 0.03,\n    "due_date": '
+        '"02/11/2023"\n}\n</example>\n\n'
         "<invoice>\nAmazon Web Services, Inc. Factura. Número de factura: 1401279274. Fecha de factura: 2 de agosto de "
         "2023. IMPORTE TOTAL A PAGAR EL 2 de agosto de 2023: $0.03\n</invoice>",
     ),

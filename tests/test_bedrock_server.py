@@ -431,6 +431,7 @@ def test_an_exception_frame(server: BedrockServer, kind: str, after: Any) -> Non
         else:
             assert isinstance(error, EventStreamError)
             assert error.response["Error"] == {"Code": kind, "Message": "words"}
+    assert server.wait_until(lambda: [recorded.outcome for recorded in server.requests] == ["fault"] * 2)
 
 
 def test_an_exception_frame_of_an_unknown_name(server: BedrockServer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -303,7 +304,29 @@ def wait_until_idle(engine: llama.Engine) -> None:
     engine.complete(request, lambda chunk: False)
 
 
-def test_cancel_while_the_prompt_is_read_returns_at_once_and_frees_the_slot(single: LocalClient) -> None:
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many chunks each call of the engine gave, in the order of the calls."""
+    counts: list[int] = []
+    complete = llama.Engine.complete
+
+    def counted(self: llama.Engine, request: llama.Chunk, on_chunk: Callable[[llama.Chunk], bool]) -> None:
+        number = len(counts)
+        counts.append(0)
+
+        def count(chunk: llama.Chunk) -> bool:
+            counts[number] += 1
+            return on_chunk(chunk)
+
+        complete(self, request, count)
+
+    monkeypatch.setattr(llama.Engine, "complete", counted)
+    return counts
+
+
+def test_cancel_while_the_prompt_is_read_returns_at_once_and_frees_the_slot(
+    single: LocalClient, calls: list[int]
+) -> None:
     reply = single.stream("one two three four five " * 150, max_tokens=50)
     events = reply.events()
     first = next(events)
@@ -315,7 +338,8 @@ def test_cancel_while_the_prompt_is_read_returns_at_once_and_frees_the_slot(sing
     assert engine.running == 1
     assert (reply.stop_reason, reply.text) == ("cancelled", "")
     wait_until_idle(engine)
-    assert single.complete("Hola", max_tokens=1).text
+    # One before the reading, one after its first step, which ended it: the reading has four.
+    assert calls[0] == 2
 
 
 def test_cancel_wakes_a_reader_whose_request_waits_for_a_slot(
@@ -361,10 +385,11 @@ def test_a_request_that_waits_for_a_slot_says_so_and_is_answered(single: LocalCl
     assert isinstance(list(events)[-1], Completed)
 
 
-def test_a_reader_that_leaves_frees_the_slot(single: LocalClient) -> None:
-    for _ in single.stream("Tell me a very long story.", max_tokens=900):
+def test_a_reader_that_leaves_frees_the_slot(single: LocalClient, calls: list[int]) -> None:
+    for _ in single.stream("Tell me a very long story.", max_tokens=900, temperature=0):
         break
     wait_until_idle(engine_of(single))
+    assert calls[0] < 100
 
 
 def test_cancel_before_the_first_step_never_reaches_the_engine(client: LocalClient) -> None:
@@ -507,6 +532,31 @@ def test_without_the_engine_the_error_says_how_to_get_it(monkeypatch: pytest.Mon
     with pytest.raises(LocalModelError) as caught:
         LocalClient()
     assert 'pip install "assistant[local]"' in caught.value.hint
+
+
+def test_an_engine_that_cannot_be_loaded_is_an_error_and_the_environment_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str | None] = []
+
+    class Refusing:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "xllamacpp":
+                # What libgomp would read now: its threads are to spin only briefly.
+                seen.append(os.environ.get("GOMP_SPINCOUNT"))
+                raise ImportError("libgomp.so.1: cannot open shared object file")
+
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delitem(sys.modules, "xllamacpp", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Refusing(), *sys.meta_path])
+    with pytest.raises(LocalModelError, match="can't be loaded"):
+        llama._import_engine()
+    assert "GOMP_SPINCOUNT" not in os.environ
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    with pytest.raises(LocalModelError):
+        llama._import_engine()
+    assert seen == ["1000", None]
 
 
 # --- broken files -----------------------------------------------------------------------------------------------------

@@ -68,7 +68,9 @@ def test_a_turn_comes_back_as_it_was(store: ConversationStore) -> None:
     ended = Turn("", "bien", "max_tokens", "an error", Usage(1, 2, 3, 4, None), (document,), "m", "t")
     store.end_turn("c", ended, "l", {"summary": "s"})
     stored = store.get("ana", "c")
-    assert stored.turns == [Turn("¿qué tal?\n\tx  ", "bien", "max_tokens", "an error", ended.usage, (document,), "m", "t")]
+    assert stored.turns == [
+        Turn("¿qué tal?\n\tx  ", "bien", "max_tokens", "an error", ended.usage, (document,), "m", "t")
+    ]
     assert (stored.memory, stored.settings) == ({"summary": "s"}, {"model": "m", "top_p": 0.5})
     assert (stored.head, stored.lease_until, stored.title) == ("t", None, "¿qué tal? x")
 
@@ -161,7 +163,10 @@ def test_search_looks_into_titles_and_texts_of_the_owner_alone(store: Conversati
     store.rename("ana", "d", "100% mine")
     store.create("bea", "b")
     store.rename("bea", "b", "100% hers")
-    found = {word: [each.id for each in store.list("ana", search=word)] for word in ("TEXT OF", "reply", "0% m", "0%m", "hers")}
+    found = {
+        word: [each.id for each in store.list("ana", search=word)]
+        for word in ("TEXT OF", "reply", "0% m", "0%m", "hers")
+    }
     assert found == {"TEXT OF": ["c"], "reply": ["c"], "0% m": ["d"], "0%m": [], "hers": []}
 
 
@@ -278,7 +283,9 @@ def test_beginning_again_after_a_lost_answer_is_the_same_beginning(store: Conver
     assert ids(store) == ["1"]
 
 
-def test_an_expired_lease_is_taken_over_and_its_turn_shown_as_interrupted(store: ConversationStore, clock: Clock) -> None:
+def test_an_expired_lease_is_taken_over_and_its_turn_shown_as_interrupted(
+    store: ConversationStore, clock: Clock
+) -> None:
     begin(store, None, "1")
     store.save_growing([Growth("c", "1", "lease of 1", "half")], LEASE)
     clock.now += LEASE
@@ -320,7 +327,9 @@ def test_a_lease_that_ran_out_unnoticed_is_still_held(store: ConversationStore, 
     assert begin(store, "1", "2").outcome == "busy"
 
 
-def test_a_turn_is_interrupted_when_its_lease_has_expired_and_not_before(store: ConversationStore, clock: Clock) -> None:
+def test_a_turn_is_interrupted_when_its_lease_has_expired_and_not_before(
+    store: ConversationStore, clock: Clock
+) -> None:
     begin(store, None, "1")
     clock.now += LEASE - 0.1
     assert not store.interrupt_expired("ana", "c")
@@ -472,7 +481,9 @@ def test_what_a_user_wrote_is_in_no_message(store: ConversationStore, tmp_path: 
 def test_importing_the_store_and_chats_loads_no_sqlalchemy() -> None:
     program = "import sys, assistant.store, assistant.chats; print('sqlalchemy' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
     assert result.stdout.strip() == "False"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from ..catalog import ModelInfo, base_id, model_info, split_model_id
 from ..errors import AssistantError, CredentialsError, InvalidRequestError, ServiceError
 from ..messages import Completed, Notice, TokenCount
+from ..prices import load as load_prices
 from ..reply import CancelToken, Reply, SourceItem
 from ..tokens import estimate_tokens
 from .aws import AwsSetup
@@ -208,6 +209,7 @@ class BedrockClient:
 
     def warm(self) -> None:
         """Builds the clients, without a request, so that the first reply does not wait for that."""
+        load_prices()
         self._claude.client()
         self._converse.client()
 

@@ -1,0 +1,65 @@
+"""Prices: the library where it is loaded, the dated table elsewhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from assistant import prices
+from assistant.catalog import known_models, model_info
+from assistant.messages import Usage
+
+USAGE = Usage(1000, 1000, 100, 50)
+
+
+@pytest.fixture
+def library() -> Iterator[None]:
+    assert prices.load()
+    yield
+    prices._calculate = None
+
+
+def test_nothing_is_loaded_until_it_is_asked_for() -> None:
+    program = (
+        "import sys; from assistant.catalog import model_info; from assistant.messages import Usage\n"
+        "print(model_info('amazon.nova-lite-v1:0').cost(Usage(10, 10)), 'genai_prices' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.split()[1] == "False"
+
+
+def test_the_library_answers_where_it_is_loaded(library: None, mocker) -> None:
+    model = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+    assert model_info(model).cost(USAGE) == pytest.approx(1.1e-6 * (1000 + 10 + 62.5) + 5.5e-6 * 1000)
+    mocker.patch.object(prices, "_calculate", lambda model, usage: mocker.Mock(total_price="7.5"))
+    assert model_info(model).cost(USAGE) == 7.5
+
+
+def test_a_model_it_does_not_know_falls_back_and_an_unknown_one_stays_unknown(library: None) -> None:
+    assert prices.library_cost("moonshotai.kimi-k2.5", USAGE) is None
+    assert model_info("moonshotai.kimi-k2.5").cost(USAGE) is None
+    arn = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-opus-4-7"
+    assert model_info(arn).cost(Usage(1_000_000)) == pytest.approx(5.5)
+
+
+def test_the_table_agrees_with_the_library_on_what_both_know() -> None:
+    """A price that changed shows here first: update models.toml and its date."""
+    prices._calculate = None
+    plain = Usage(1000, 1000)
+    ids = [f"global.{model}" if "global" in model_info(model).geographies else model for model in known_models()]
+    table = {model: model_info(model).cost(plain) for model in ids}
+    assert prices.load()
+    try:
+        known = {model: prices.library_cost(model, plain) for model in ids}
+    finally:
+        prices._calculate = None
+    differing = {
+        model: (table[model], known[model])
+        for model in ids
+        if table[model] is not None and known[model] is not None and table[model] != pytest.approx(known[model])
+    }
+    assert differing == {}
+    assert sum(cost is not None for cost in known.values()) > 15
