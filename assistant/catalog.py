@@ -187,13 +187,13 @@ def _row(name: str) -> dict[str, Any] | None:
     rows: dict[str, dict[str, Any]] = {row["match"]: row for row in _data()["model"]}
     match = _longest_match(name, list(rows))
     # "claude-opus-5" must not lend its rules to a future "claude-opus-50" or "claude-opus-5-9".
-    if match is None or (name.startswith("claude-") and _is_other_version(name, match)):
+    if match is None or _is_other_version(name, match):
         return None
     return rows[match]
 
 
 def _is_other_version(name: str, match: str) -> bool:
-    return match[-1].isdigit() and re.match(r"-?\d", name[len(match) :]) is not None
+    return match[-1].isdigit() and re.match(r"[-.]?\d", name[len(match) :]) is not None
 
 
 @lru_cache(maxsize=512)

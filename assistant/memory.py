@@ -73,8 +73,8 @@ class SummaryBufferMemory(BaseMemory):
 
     `model` may name a cheaper model for summaries (None: the conversation's own); what they cost is in `usage`, apart
     from the replies. `max_token_limit` (1 or more) is in estimated tokens and can be changed at any time; beyond it
-    the oldest turns are folded until half of it is left. Half the limit is the summary's cap, where it is condensed. It
-    is written in the language of the conversation.
+    the oldest turns are folded until half of it is left. Half the limit is the summary's cap too, where it is condensed.
+    It is written in the language of the conversation.
 
     A summary is asked for on a background thread, one for the whole process: `add_turn` and `context` never wait for it
     and never fail because of it. Until a checked answer replaces summary and turns, in one step, those turns are still
@@ -268,9 +268,9 @@ class SummaryBufferMemory(BaseMemory):
         return True
 
     def _too_much(self) -> bool:
-        limit = self._scaled_limit()
-        over = self._kept + self._summary_tokens > limit and len(self._turns) > 1
-        return over or self._summary_tokens >= Budget(limit).cap > 0
+        budget = Budget(self._scaled_limit())
+        over = self._kept + self._summary_tokens > budget.limit
+        return over and (len(self._turns) > 1 or self._summary_tokens >= budget.cap)
 
     def _submit(self, due: bool) -> None:
         # Outside the lock: starting a thread takes a while.

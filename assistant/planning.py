@@ -25,7 +25,7 @@ class Budget:
 
     @property
     def cap(self) -> int:
-        """A summary that reaches this is condensed."""
+        """A summary that reaches this is condensed when it is next written."""
         return self.limit // 2
 
 
@@ -44,9 +44,10 @@ def plan(turns: Sequence[MemoryTurn], summary: int, budget: Budget) -> Plan | No
     Only whole turns go, oldest first. The newest one always stays: what follows refers to it most. So a single turn
     above the limit is sent until the next one comes.
     """
-    total = summary + sum(turn.size for turn in turns)
-    condense = summary >= budget.cap > 0
-    if total <= budget.limit and not condense:
+    kept = sum(turn.size for turn in turns)
+    total = summary + kept
+    condense = summary >= budget.cap
+    if total <= budget.limit:
         return None
     count = folded = 0
     for turn in islice(turns, max(0, len(turns) - 1)):
@@ -56,7 +57,12 @@ def plan(turns: Sequence[MemoryTurn], summary: int, budget: Budget) -> Plan | No
         folded += turn.size
     if not count and not condense:
         return None
-    return Plan(count, budget.cap // 2 if condense else budget.cap * 3 // 4, condense)
+    if condense:
+        return Plan(count, budget.cap // 2, condense)
+    # Detail where there is room for it: beside the summary and the newest turn, five more should find a place before
+    # the next request.
+    room = budget.limit - 6 * kept // len(turns)
+    return Plan(count, max(budget.cap // 2, min(budget.cap * 3 // 4, room)))
 
 
 def newest_within(turns: Sequence[MemoryTurn], room: float) -> int:

@@ -99,6 +99,8 @@ def _lay_out(chat: Chat) -> Parts:
         example_labels=[each["display_text"] for each in words.examples("en")],
         cache_examples=False,
         editable=True,
+        # What there is to wait for is said in the chat, in the reader's language.
+        show_progress="hidden",
         concurrency_limit=CONCURRENCY,
         api_name="chat",
         fill_height=True,
@@ -192,6 +194,8 @@ def _wire_chat(chat: Chat, parts: Parts) -> None:
         listen(chat.lock, None, [textbox], **_NOW)
     textbox.stop(chat.stop, [parts.conversation], None, **_NOW)
     chatbot.undo(chat.undo, [parts.conversation, chatbot], None, **_NOW)
+    # Gradio's waste bin empties the chat on the screen alone; what it can mean here is a new one. See style.css, too.
+    chatbot.clear(None, None, None, js="() => { location.href = '?'; }", **_QUIET)
     settled = state.change(
         chat.settle,
         [parts.conversation, state],

@@ -11,12 +11,15 @@ CSS = (Path(__file__).parent / "style.css").read_text("utf-8")
 
 
 def theme() -> gr.themes.Base:
-    """Local fonts alone: the page must load where no other host can be reached."""
+    """Local fonts alone: the page must load where no other host can be reached.
+
+    Bold is 700: the SemiBold files that come with Gradio 6.31 are cut down to a few glyphs.
+    """
     return gr.themes.Default(
         primary_hue="teal",
         secondary_hue="teal",
         neutral_hue="slate",
         radius_size="lg",
-        font=(fonts.LocalFont("IBM Plex Sans", weights=(400, 600)), "system-ui", "sans-serif"),
-        font_mono=(fonts.LocalFont("IBM Plex Mono", weights=(400, 600)), "ui-monospace", "monospace"),
+        font=(fonts.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif"),
+        font_mono=(fonts.LocalFont("IBM Plex Mono", weights=(400, 700)), "ui-monospace", "monospace"),
     )

@@ -235,7 +235,7 @@ def test_a_renewed_login_serves_the_other_wire_too(server: BedrockServer, monkey
 def test_twenty_threads_may_be_the_first_ones_at_once(server: BedrockServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """botocore's session is not made for that: the setup serialises what only it may do once."""
     set_environment(monkeypatch, server.env)
-    for _ in range(5):
+    for _ in range(2):
         client, ready = client_of(), threading.Barrier(20)
 
         def one(number: int, client: BedrockClient = client, ready: threading.Barrier = ready) -> object:

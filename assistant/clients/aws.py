@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ class AwsSetup:
         self.profile = profile
         self._endpoint_url = endpoint_url
         self._lock = threading.Lock()
+        # Making clients and looking for credentials are what botocore's session is not thread-safe in.
+        self._making = threading.RLock()
         self._session: Session | None = None
 
     def session(self) -> Session:
@@ -92,7 +95,8 @@ class AwsSetup:
         from botocore.exceptions import BotoCoreError
 
         try:
-            found = self.session().get_credentials()
+            with self._making:
+                found = self.session().get_credentials()
         except BotoCoreError as error:
             raise CredentialsError(f"The AWS credentials can't be used: {error}") from error
         if found is None:
@@ -121,7 +125,22 @@ class AwsSetup:
         return Found(Notice("aws_found", f"credentials from {source}, region {region}", values))
 
     def runtime_url(self) -> str:
-        """Where the Claude wire sends to, by boto3's rules: argument, AWS_ENDPOINT_URL_*, profile, the region's own."""
+        """Where the Claude wire sends to, by boto3's rules: argument, AWS_ENDPOINT_URL_*, profile, the region's own.
+
+        Raises InvalidRequestError for what is no URL, and for a bearer token over plain http.
+        """
+        url = self._runtime_url()
+        if not url.startswith(("https://", "http://")):
+            raise InvalidRequestError(
+                f"The endpoint {url} is no URL.", hint="It begins with https://; see AWS_ENDPOINT_URL_BEDROCK_RUNTIME."
+            )
+        if self.bearer_token and not url.startswith("https://"):
+            raise InvalidRequestError(
+                "A bearer token goes over HTTPS only.", hint="Change the endpoint, or unset AWS_BEARER_TOKEN_BEDROCK."
+            )
+        return url
+
+    def _runtime_url(self) -> str:
         if self._endpoint_url:
             return self._endpoint_url
         for name in ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL"):
@@ -144,29 +163,46 @@ class AwsSetup:
         return str(found) if found else None
 
     def ca_bundle(self) -> str | None:
-        """A file of certificates to trust, or None for the defaults. Both wires take the same."""
+        """A file of certificates to trust, or None for the defaults. Both wires take the same.
+
+        Raises InvalidRequestError for a file that can't be read.
+        """
         names = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
         configured = self.session().get_config_variable("ca_bundle")
-        return configured or next((os.environ[name] for name in names if os.environ.get(name)), None)
+        found = configured or next((os.environ[name] for name in names if os.environ.get(name)), None)
+        if found:
+            try:
+                ssl.create_default_context(cafile=found)
+            except OSError as error:
+                raise InvalidRequestError(
+                    f"The certificates in {found} can't be read: {error}",
+                    hint="Check AWS_CA_BUNDLE and SSL_CERT_FILE.",
+                ) from error
+        return found
 
     def boto3_client(self, service: str, **config: Any) -> Any:
         """A boto3 client with retries off: tenacity is the only owner of retries."""
         import boto3
         from botocore.config import Config
 
-        session = boto3.Session(botocore_session=self.session(), region_name=self.region)
-        return session.client(
-            service,
-            endpoint_url=self._endpoint_url if service == "bedrock-runtime" else None,
-            verify=self.ca_bundle(),
-            config=Config(
-                retries={"mode": "standard", "total_max_attempts": 1},
-                tcp_keepalive=True,
-                # With a profile named, botocore too must not take the token from the environment.
-                **({"signature_version": "v4"} if self.profile else {}),
-                **config,
-            ),
-        )
+        runtime = service == "bedrock-runtime"
+        if runtime:
+            # Only so that what is wrong with it is said in the same words on both wires.
+            self.runtime_url()
+        with self._making:
+            session = boto3.Session(botocore_session=self.session(), region_name=self.region)
+            return session.client(
+                service,
+                endpoint_url=self._endpoint_url if runtime else None,
+                verify=self.ca_bundle(),
+                config=Config(
+                    retries={"mode": "standard", "total_max_attempts": 1},
+                    tcp_keepalive=True,
+                    # With a profile named, botocore too must not take the token from the environment.
+                    **({"signature_version": "v4"} if self.profile else {}),
+                    **config,
+                ),
+            )
 
     def forget(self) -> None:
         """Looks for everything anew at the next use."""

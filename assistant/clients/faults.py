@@ -139,12 +139,16 @@ def connection_error(
     """The error for a connection that failed: before the response's `headers`, or in the middle of the stream."""
     what = "broke off" if headers else "could not be made, or was closed"
     detail = str(cause) or type(cause).__name__
+    certificate = "CERTIFICATE_VERIFY_FAILED" in detail
     error = ServiceError(
         f"The connection to Amazon Bedrock {what}: {detail}",
-        hint="Check the network, the region's name, and HTTPS_PROXY and AWS_CA_BUNDLE where you need them.",
+        hint="Set AWS_CA_BUNDLE to a file with the certificates of your company's proxy, and begin anew."
+        if certificate
+        else "Check the network, the region's name, and HTTPS_PROXY and AWS_CA_BUNDLE where you need them.",
         model=model,
         region=region,
-        transient=True,
+        # An authority that is not trusted now will not be in a second.
+        transient=not certificate,
     )
     error.__cause__ = cause
     return interrupted(error) if shown else error
