@@ -18,6 +18,7 @@ from .errors import AssistantError, InvalidRequestError, ServiceError, SessionBu
 from .limits import Admission
 from .memory import Memory, MemoryTurn, memory_from_dict
 from .messages import Turn, Usage, new_id
+from .reply import Reply
 from .runs import Intent, Key, Run, Saver, Update
 from .session import ChatSession, Settings
 from .store import (
@@ -71,10 +72,14 @@ class Conversation:
 
 @dataclass(slots=True)
 class _Pooled:
-    """A session, and the run that used it last: while the store has the version that run left, it is up to date."""
+    """A session, and the run that used it last: while the store has the version that run left, it is up to date.
+
+    `system` are the instructions that it was made with, for turns whose settings name none.
+    """
 
     session: ChatSession
     run: Run
+    system: str | None
 
 
 class Chats:
@@ -130,7 +135,7 @@ class Chats:
 
     def open(self, owner: str, conversation_id: str) -> Conversation:
         """The conversation as it stands, with its run where one is under way. Raises ConversationNotFoundError."""
-        key = (owner, conversation_id)
+        key = _key(owner, conversation_id)
         run = self._saver.running(key)
         stored, turns = self._look(key)
         run = self._saver.running(key) or run
@@ -153,26 +158,26 @@ class Chats:
         return self.store.list(owner, limit, search)
 
     def rename(self, owner: str, conversation_id: str, title: str) -> None:
-        self.store.rename(owner, conversation_id, title)
+        self.store.rename(*_key(owner, conversation_id), title)
 
     def delete(self, owner: str, conversation_id: str) -> None:
         """Stops what runs and takes the conversation out of reach; `restore` brings it back."""
-        self._leave((owner, conversation_id), self.store.delete)
+        self._leave(_key(owner, conversation_id), self.store.delete)
 
     def restore(self, owner: str, conversation_id: str) -> None:
         """Takes `delete` back."""
-        self.store.restore(owner, conversation_id)
+        self.store.restore(*_key(owner, conversation_id))
 
     def forget(self, owner: str, conversation_id: str) -> None:
         """Stops what runs and erases the conversation, every turn and document, for good."""
-        self._leave((owner, conversation_id), self.store.erase)
+        self._leave(_key(owner, conversation_id), self.store.erase)
 
     def rewind(self, owner: str, conversation_id: str, to: str | None) -> Conversation:
         """Undo: `to` becomes the last turn (None: there is none). What came after stays in the store, out of the line.
 
         Raises SessionBusyError while a reply is under way, StaleConversationError where `to` is not in the line.
         """
-        key = (owner, conversation_id)
+        key = _key(owner, conversation_id, to)
         if not self._saver.flush(key):
             raise StoreError("The conversation can't be saved at the moment.", hint="It is tried again by itself.")
         if key in self._drafts:
@@ -210,13 +215,13 @@ class Chats:
         documents = tuple(documents)
         if not text.strip() and not documents:
             raise InvalidRequestError("There is nothing to send.", hint="Write something.")
-        key = (owner, conversation_id)
+        key = _key(owner, conversation_id, after)
         intent = Intent(after, branch, _checked(settings))
         return self._launch(key, lambda: (Turn(text, documents=documents), intent))
 
     def continue_(self, owner: str, conversation_id: str, settings: Mapping[str, Any] | None = None) -> Run:
         """Goes on with a last turn that was cut off. Raises as `submit`; InvalidRequestError where it was not."""
-        key = (owner, conversation_id)
+        key = _key(owner, conversation_id)
         checked = _checked(settings)
 
         def last() -> tuple[Turn, Intent]:
@@ -287,6 +292,8 @@ class Chats:
         with self._lock:
             draft = self._drafts.get(key)
         if draft is not None:
+            if intent.after is not None or intent.resumes:
+                raise StaleConversationError("The conversation has no such turn.")
             settings = draft if intent.settings is None else intent.settings
             intent = replace(intent, settings=settings, create=True)
         run = Run(*key, turn, intent, self._clock)
@@ -330,8 +337,9 @@ class Chats:
         session: ChatSession | None = None
         error: AssistantError | None = None
         try:
-            session = self._session(run)
-            run.read(self._ask(session, run))
+            pooled = self._session(run)
+            session = pooled.session
+            run.read(self._ask(pooled, run))
         except AssistantError as caught:
             error = caught
         except BaseException as caught:
@@ -340,13 +348,12 @@ class Chats:
             self._drop(run)
         self._end(run, session, error)
 
-    def _ask(self, session: ChatSession, run: Run) -> Any:
-        settings = dict(run.settings)
-        session.system = settings.pop("system", None) or None
-        given: Any = {name: value for name, value in settings.items() if value is not None}
+    def _ask(self, pooled: _Pooled, run: Run) -> Reply:
+        given: Any = dict(run.settings)
+        pooled.session.system = given.pop("system", None) or pooled.system
         if run.intent.resumes:
-            return session.continue_(**given)
-        return session.stream(run.turn.user, documents=run.turn.documents, turn_id=run.turn_id, **given)
+            return pooled.session.continue_(**given)
+        return pooled.session.stream(run.turn.user, documents=run.turn.documents, turn_id=run.turn_id, **given)
 
     def _end(self, run: Run, session: ChatSession | None, error: AssistantError | None) -> None:
         """Saves and reports a run that is over, however that came. Raises nothing."""
@@ -385,28 +392,32 @@ class Chats:
 
     # -- sessions ------------------------------------------------------------------------------------------
 
-    def _session(self, run: Run) -> ChatSession:
+    def _session(self, run: Run) -> _Pooled:
         """The conversation's session, standing where the run begins; read from the store unless it is up to date."""
         with self._lock:
             pooled = self._pool.get(run.key)
-        if pooled is not None and (not run.begun or pooled.run.version == run.version - 1):
-            session = pooled.session
-        elif run.intent.create:
-            session = self._make_session()
-        else:
-            stored = self.store.get(*run.key)
-            turns = stored.turns
-            # The last one is the run's own: a new one, or one whose state before the run is what counts.
-            turns = [*turns[:-1], run.turn] if run.intent.resumes else turns[:-1]
-            session = restored_session(self._make_session, turns, stored.memory)
+        if pooled is None or (run.begun and pooled.run.version != run.version - 1):
+            self._drop(run)
+            session = self._made(run)
+            pooled = _Pooled(session, run, session.system)
+        session = pooled.session
         stand = run.turn_id if run.intent.resumes else run.intent.after
         while session.transcript and session.transcript[-1].id != stand:
             session.undo()
+        pooled.run = run
         with self._lock:
-            self._pool[run.key] = _Pooled(session, run)
+            self._pool[run.key] = pooled
             self._pool.move_to_end(run.key)
         self._shrink_pool()
-        return session
+        return pooled
+
+    def _made(self, run: Run) -> ChatSession:
+        if run.intent.create:
+            return self._make_session()
+        stored = self.store.get(*run.key)
+        # The last turn is the run's own: a new one, or one whose state before the run is what counts.
+        turns = [*stored.turns[:-1], run.turn] if run.intent.resumes else stored.turns[:-1]
+        return restored_session(self._make_session, turns, stored.memory)
 
     def _shrink_pool(self) -> None:
         with self._lock:
@@ -418,13 +429,18 @@ class Chats:
 
     def _drop(self, run: Run) -> None:
         with self._lock:
-            self._pool.pop(run.key, None)
+            pooled = self._pool.pop(run.key, None)
+        if pooled is not None:
+            # Nobody will read the summaries that it would go on paying for.
+            pooled.session.memory.close()
 
     def _leave(self, key: Key, how: Callable[[str, str], None]) -> None:
         self.stop(*key)
         with self._lock:
-            self._pool.pop(key, None)
+            pooled = self._pool.pop(key, None)
             draft = self._drafts.pop(key, None)
+        if pooled is not None:
+            pooled.session.memory.close()
         if draft is None:
             how(*key)
 
@@ -535,6 +551,15 @@ def _filled(pins: Iterable[Mapping[str, Any]], known: Mapping[str, Document]) ->
         else:
             filled.append(dict(pin))
     return filled
+
+
+def _key(owner: str, conversation_id: str, turn_id: str | None = None) -> Key:
+    """Ids come from browsers, which may send what no database takes; ours are letters and digits."""
+    if not isinstance(conversation_id, str) or not (conversation_id.isascii() and conversation_id.isalnum()):
+        raise ConversationNotFoundError("There is no such conversation.")
+    if turn_id is not None and not (isinstance(turn_id, str) and turn_id.isascii() and turn_id.isalnum()):
+        raise StaleConversationError("The conversation has no such turn.")
+    return owner, conversation_id
 
 
 def _checked(settings: Mapping[str, Any] | None) -> dict[str, Any] | None:

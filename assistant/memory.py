@@ -73,8 +73,8 @@ class SummaryBufferMemory(BaseMemory):
 
     `model` may name a cheaper model for summaries (None: the conversation's own); what they cost is in `usage`, apart
     from the replies. `max_token_limit` (1 or more) is in estimated tokens and can be changed at any time; beyond it
-    the oldest turns are folded until half of it is left. Half the limit is the summary's cap too, where it is condensed.
-    It is written in the language of the conversation.
+    the oldest turns are folded until half of it is left. Half the limit is the summary's cap too: there it is
+    condensed. It is written in the language of the conversation.
 
     A summary is asked for on a background thread, one for the whole process: `add_turn` and `context` never wait for it
     and never fail because of it. Until a checked answer replaces summary and turns, in one step, those turns are still

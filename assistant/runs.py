@@ -354,6 +354,8 @@ class Saver:
 
     def flush(self, key: Key) -> bool:
         """Saves what is behind of one conversation; False where the database still fails."""
+        if not self.behind(key):
+            return True
         with self._flushing:
             for run in self.behind(key):
                 try:
@@ -374,11 +376,16 @@ class Saver:
             for run in running:
                 if run.final is None and run.unwatched_for() >= self._grace:
                     run.stop()
+        # First of all what renews leases.
+        self._save_growing([run for run in running if run.begun and run.final is None])
         with self._lock:
             behind = list(self._behind)
         for key in behind:
-            self.flush(key)
-        self._save_growing([run for run in running if run.begun and run.final is None])
+            if not self.flush(key):
+                trouble = self.trouble(key)
+                if trouble is not None and trouble.code == "locked":
+                    # Each attempt takes as long as one waits for a lock; the leases can't wait for all of them.
+                    break
 
     def close(self) -> None:
         """Ends the thread; saves what can be saved."""

@@ -169,7 +169,7 @@ class ConversationStore:
         """The owner's conversations, the last changed first; with `search`, those with it in title or texts."""
         c, turns = self._t.conversations, self._t.turns
         query = c.select().where(c.c.owner == owner, c.c.deleted_at.is_(None))
-        if search:
+        if search := clean_text(search):
             said = turns.c.user_text.icontains(search, autoescape=True) | turns.c.reply.icontains(
                 search, autoescape=True
             )
@@ -224,13 +224,14 @@ class ConversationStore:
         """Takes the conversation for `seconds` and adds `turn` (its user text, documents and model) behind `after`.
 
         One conditional update decides: "busy" where another run holds a lease that has not expired, "stale" where
-        `after` is not the head (with `branch`: neither the head nor one of its ancestors). With `create` the
-        conversation is made first where it is missing. `settings` None: they stay as they are. A turn whose run's lease
-        has expired is marked as interrupted. Saying the same again (after a commit whose answer was lost) is "ok".
+        `after` is not the head (with `branch`: neither the head nor one of its ancestors). With `create` a first turn
+        (`after` None) makes the conversation where it is missing. `settings` None: they stay as they are. A turn whose
+        run's lease has expired is marked as interrupted. Saying the same again (after a commit whose answer was lost)
+        is "ok".
         """
         t, now = self._t.conversations, self.clock()
         with self._transaction() as tx:
-            if create:
+            if create and after is None:
                 self._create(tx, owner, conversation_id, settings or {})
             head = after
             if branch:

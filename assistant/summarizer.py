@@ -40,6 +40,9 @@ _WRAPPED = re.compile(r"\A<summary(?:_so_far)?>\s*(.*?)\s*</summary(?:_so_far)?>
 # Of Spanish; English has 0.75. Models count words better than tokens.
 _WORDS_PER_TOKEN = 0.6
 
+# Tokens of the shortest statement: somebody, something, a word between.
+_LEAST = 5
+
 
 def prompt(summary: str, turns: Iterable[MemoryTurn], target: int, *, longest: int, condense: bool = False) -> str:
     """The request for a new summary of at most about `target` tokens.
@@ -92,9 +95,9 @@ def objection(answer: str, stop_reason: StopReason | None, *, replaced: int, pre
     size = estimate_tokens(answer)
     if size >= replaced:
         return f"it has {size} tokens and would replace {replaced}"
-    # "OK", or what else a turn wanted to hear: a hundredth is less than any summary, and a new summary that lost three
-    # quarters of the one before was told to forget.
-    least = min(max(replaced // 100, previous // 4), target // 4)
+    # "OK", or what else a turn wanted to hear: no summary is as short as that, nor one word in two hundred; and one that
+    # lost three quarters of the summary before it was told to forget.
+    least = min(max(_LEAST if replaced > 100 else 1, replaced // 200, previous // 4), target // 4)
     if size < least:
         return f"it has {size} tokens, too few to stand for {replaced}"
     return None

@@ -77,11 +77,19 @@ def estimate_request(messages: Iterable[Message], system: str | None = None, mod
     return round(tokens * ESTIMATOR.ratio(model))
 
 
-@lru_cache(maxsize=64)
+# By id, which follows from the content: a document goes out with every turn, and is not kept alive by this.
+_DOCUMENTS: dict[str, int] = {}
+
+
 def document_tokens(document: Document) -> int:
     """About what a document costs in a request: counted for texts, guessed from the size for files and images."""
     if document.is_text:
-        return estimate_tokens(document.text)
+        counted = _DOCUMENTS.get(document.id)
+        if counted is None:
+            if len(_DOCUMENTS) > 1000:
+                _DOCUMENTS.clear()
+            counted = _DOCUMENTS[document.id] = estimate_tokens(document.text)
+        return counted
     if document.is_image:
         return _IMAGE_TOKENS
     return max(_IMAGE_TOKENS, len(document.data) // _BYTES_PER_TOKEN)

@@ -15,7 +15,7 @@ import gradio as gr
 
 from assistant.chats import Chats, Conversation
 from assistant.errors import AssistantError
-from assistant.messages import Turn
+from assistant.messages import Turn, new_id
 from assistant.runs import Run, Update
 from assistant.store import ConversationNotFoundError, StaleConversationError
 
@@ -73,16 +73,18 @@ class Chat:
         except Exception as error:
             why = _explained(error, language)
             tab.refused = Refused(text, why)
-            yield show.plain(why)
+            yield show.plain(why), new_id()
             return
         try:
             async with aclosing(_watch(run, tab)) as updates:
                 async for update in updates:
                     drawn = show.live(update, language) if from_page else _for_scripts(update, language)
                     if drawn:
-                        yield drawn
+                        # The second value tells the page that the turn has ended, by being another one.
+                        yield drawn, new_id() if update.done else gr.skip()
         except Exception as error:
-            yield show.plain("\n\n".join(part for part in (run.text, _explained(error, language)) if part))
+            why = _explained(error, language)
+            yield show.plain("\n\n".join(part for part in (run.text, why) if part)), new_id()
 
     async def _begin(
         self,
@@ -136,11 +138,11 @@ class Chat:
                 try:
                     opened = await asyncio.to_thread(self.chats.open, owner, conversation)
                 except AssistantError as error:
-                    notice = _alert(show.explained(error, language))
+                    notice = show.explained(error, language)
             if not opened.id:
                 opened = await asyncio.to_thread(self.chats.create, owner)
         except Exception as error:
-            notice = _alert(_explained(error, language))
+            notice = _explained(error, language)
         self._tab(request).conversation = opened.id
         shown = show.conversation(opened.turns, language)
         chatbot = gr.Chatbot(value=shown, examples=words.examples(language), placeholder=_greeting(language))  # type: ignore[arg-type]
@@ -162,12 +164,12 @@ class Chat:
                 if not opened.busy_for:
                     return
                 shown = show.conversation(opened.turns, language)
-                yield [shown, gr.skip(), gr.skip(), gr.skip()]
+                yield [shown, gr.skip(), gr.skip(), gr.skip(), gr.skip()]
                 await asyncio.sleep(1)
                 opened = await self._opened(tab, request, conversation)
                 if opened is not None and not opened.busy_for and opened.run is None:
                     shown = show.conversation(opened.turns, language)
-                    yield [shown, shown, gr.skip(), _continue(opened)]
+                    yield [shown, shown, gr.skip(), _continue(opened), gr.skip()]
         except Exception:
             logger.exception("app.attach_failed")
 
@@ -192,9 +194,7 @@ class Chat:
                 async for frame in frames:
                     yield frame
         except Exception as error:
-            tab.refused = Refused("", _explained(error, language))
-            # A new list, so that the change is noticed and `settle` says why.
-            yield [gr.skip(), [], gr.skip(), gr.Button(visible=False)]
+            yield [gr.skip(), gr.skip(), gr.skip(), gr.skip(), _explained(error, language)]
 
     async def _frames(
         self, run: Run, before: Sequence[Turn], tab: Tab, language: str
@@ -207,11 +207,11 @@ class Chat:
                 turn = update.turn
                 shown = [*earlier, show.message("user", turn.user, turn.id), *show.live(update, language)]
                 if not update.done:
-                    yield [shown, gr.skip(), textbox, gr.Button(visible=False)]
+                    yield [shown, gr.skip(), textbox, gr.Button(visible=False), ""]
                     textbox = gr.skip()
                 else:
                     unlocked = gr.Textbox(submit_btn=True, stop_btn=False, interactive=True)
-                    yield [shown, shown, unlocked, gr.Button(visible=_can_continue([turn]))]
+                    yield [shown, shown, unlocked, gr.Button(visible=_can_continue([turn])), gr.skip()]
 
     # -- what the buttons do -------------------------------------------------------------------------------
 
@@ -244,16 +244,15 @@ class Chat:
             except Exception as error:
                 tab.refused = Refused("", _explained(error, language))
 
-    async def lock(self, request: gr.Request) -> Any:
-        """Shows Stop for the runs for which Gradio does not: edited messages and suggested questions."""
-        self._tab(request).locked = True
-        return gr.Textbox(submit_btn=False, stop_btn=True, interactive=False)
+    async def show_stop(self, request: gr.Request) -> Any:
+        """For the runs for which Gradio does not: edited messages and suggested questions."""
+        self._tab(request).stop_shown = True
+        return gr.Textbox(submit_btn=False, stop_btn=True)
 
     async def settle(self, conversation: str, history: list[Any], request: gr.Request) -> list[Any]:
         """After each turn: the chat as it is stored where the page shows something else, and what is to be said.
 
-        Gradio calls it whenever its copy of the chat has changed. Returns id, chat (twice), text box, kept text,
-        notice, Continue.
+        Returns id, chat (twice), text box, kept text, notice, Continue.
         """
         tab, language = self._tab(request), _language(request)
         nothing: list[Any] = [gr.skip()] * 7
@@ -279,14 +278,14 @@ class Chat:
         shown = show.conversation(turns, language)
         redraw = not running and not show.same(history, shown)
         refused, tab.refused, tab.stopping = tab.refused, None, False
-        locked, tab.locked = tab.locked, False
+        stop_shown, tab.stop_shown = tab.stop_shown, False
         return [
             opened.id if opened is not None and opened.id != conversation else gr.skip(),
             shown if redraw else gr.skip(),
             shown if redraw else gr.skip(),
-            gr.Textbox(submit_btn=True, stop_btn=False, interactive=True) if locked and not running else gr.skip(),
+            gr.Textbox(submit_btn=True, stop_btn=False) if stop_shown else gr.skip(),
             refused.text if refused and refused.text.strip() else gr.skip(),
-            _alert(refused.why) if refused else gr.skip(),
+            refused.why if refused else gr.skip(),
             gr.skip() if opened is None or running else _continue(opened),
         ]
 
@@ -330,6 +329,9 @@ async def _watch(run: Run, tab: Tab, patience: float = PATIENCE) -> AsyncGenerat
             async for update in updates:
                 if tab.gone:
                     return
+                if update.done:
+                    # Before the last one is out: the page answers to it at once, and is no longer busy then.
+                    tab.run = None
                 if update.text or update.done or update.retrying or update.notices or clock() - begun >= patience:
                     yield update
     finally:
@@ -357,10 +359,6 @@ def _explained(error: BaseException, language: str) -> str:
     if not isinstance(error, AssistantError):
         logger.error("app.unexpected", exc_info=error)
     return show.explained(error, language)
-
-
-def _alert(markdown: str) -> str:
-    return markdown
 
 
 def _greeting(language: str) -> str:

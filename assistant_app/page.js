@@ -21,13 +21,18 @@
     forgetOther(id) {
       address((query) => { if (query.has("c") && query.get("c") !== id) query.delete("c"); });
     },
-    // Gradio empties the text box at the end of a turn, so this waits until it is free again.
-    async restore(kept, typed) {
-      if (!kept) return [typed, kept];
+    // Until the text box is free again: freeing it is the last thing that Gradio does at the end of a turn.
+    async free() {
       for (let tries = 0; tries < 100 && (!box() || box().disabled); tries++) {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
-      return [kept, ""];
+      return [];
+    },
+    // A text that was not sent comes back, unless something else was typed meanwhile.
+    async restore(kept, typed) {
+      if (!kept) return [typed, kept];
+      await this.free();
+      return [typed || kept, ""];
     },
   };
 

@@ -42,6 +42,7 @@ class Parts(NamedTuple):
     conversation: gr.Textbox
     intent: gr.Textbox
     kept: gr.Textbox
+    ended: gr.State
     notice: gr.Markdown
     go_on: gr.Button
     settings: list[Any]
@@ -67,6 +68,9 @@ def _lay_out(chat: Chat) -> Parts:
     conversation = gr.Textbox("", visible=False, label="Conversation id")
     intent = gr.Textbox("", visible=False, label="Intent")
     kept = gr.Textbox("", visible="hidden", label="Kept text", elem_id="kept")
+    # Changes once a turn, at its end. A State is no part of what the endpoint answers. (The change of ChatInterface's own
+    # chatbot_state is of no use: it happens in an event without queue, and Gradio tells of those only from the queue.)
+    ended = gr.State("")
     settings = _settings(chat.header.default_model)
     interface = gr.ChatInterface(
         chat.chat,
@@ -93,6 +97,7 @@ def _lay_out(chat: Chat) -> Parts:
             elem_id="message",
         ),
         additional_inputs=[conversation, intent, *settings],
+        additional_outputs=[ended],
         additional_inputs_accordion=gr.Accordion(_T("settings.label"), open=False, elem_id="settings", render=False),
         # Overwritten in the reader's language as soon as the page is loaded: these cards are not translated by Gradio.
         examples=[[each["text"]] for each in words.examples("en")],
@@ -111,7 +116,7 @@ def _lay_out(chat: Chat) -> Parts:
         go_on = gr.Button(_T("chat.continue"), visible=False, size="sm", elem_id="continue")
     # Beneath the text box, but above the accordion, which may be long.
     column.children.sort(key=lambda block: isinstance(block, gr.Accordion))
-    return Parts(header, conversation, intent, kept, notice, go_on, settings, interface)
+    return Parts(header, conversation, intent, kept, ended, notice, go_on, settings, interface)
 
 
 def _settings(default_model: str) -> list[Any]:
@@ -152,13 +157,12 @@ def _settings(default_model: str) -> list[Any]:
 
 
 # Events of ours: not part of the API, nothing to see of their progress, and none waits for another.
-_QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+_QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 _NOW: dict[str, Any] = {**_QUIET, "queue": False}
 
 
 def _wire_loading(demo: gr.Blocks, chat: Chat, parts: Parts) -> None:
     chatbot, state = parts.interface.chatbot, parts.interface.chatbot_state
-    drawn: list[Any] = [chatbot, state, parts.interface.textbox, parts.go_on]
     opened = demo.load(
         chat.open,
         [parts.conversation],
@@ -167,14 +171,13 @@ def _wire_loading(demo: gr.Blocks, chat: Chat, parts: Parts) -> None:
         **_QUIET,
     )
     opened.then(None, [parts.conversation], None, js="(id) => assistantPage.forgetOther(id)", **_QUIET)
-    opened.then(chat.attach, [parts.conversation], drawn, **_QUIET)
+    opened.then(chat.attach, [parts.conversation], _drawn(parts), **_QUIET)
     demo.load(chat.models, [parts.settings[0]], [parts.settings[0]], **_QUIET)
     demo.unload(chat.unload)
 
 
 def _wire_chat(chat: Chat, parts: Parts) -> None:
-    chatbot, state, textbox = parts.interface.chatbot, parts.interface.chatbot_state, parts.interface.textbox
-    drawn: list[Any] = [chatbot, state, textbox, parts.go_on]
+    chatbot, textbox = parts.interface.chatbot, parts.interface.textbox
     # In the browser alone, so that it is done long before ChatInterface's third step, which reads what it writes.
     for listen, intent in (
         (textbox.submit, "send"),
@@ -183,35 +186,36 @@ def _wire_chat(chat: Chat, parts: Parts) -> None:
         (chatbot.retry, "retry"),
         (chatbot.edit, "edit"),
     ):
-        listen(
-            None,
-            [parts.conversation],
-            [parts.intent, parts.notice, parts.go_on],
-            js=f"(id) => assistantPage.send(id, '{intent}')",
-            **_QUIET,
-        )
+        js = f"(id) => assistantPage.send(id, '{intent}')"
+        listen(None, [parts.conversation], [parts.intent, parts.notice, parts.go_on], js=js, **_QUIET)
     for listen in (chatbot.edit, chatbot.option_select):
-        listen(chat.lock, None, [textbox], **_NOW)
-    textbox.stop(chat.stop, [parts.conversation], None, **_NOW)
-    chatbot.undo(chat.undo, [parts.conversation, chatbot], None, **_NOW)
+        listen(chat.show_stop, None, [textbox], **_NOW)
+    _settle_after(parts.ended.change, chat, parts)
+    _settle_after(textbox.stop(chat.stop, [parts.conversation], None, **_NOW).then, chat, parts)
+    _settle_after(chatbot.undo(chat.undo, [parts.conversation, chatbot], None, **_NOW).then, chat, parts)
     # Gradio's waste bin empties the chat on the screen alone; what it can mean here is a new one. See style.css, too.
     chatbot.clear(None, None, None, js="() => { location.href = '?'; }", **_QUIET)
-    settled = state.change(
+    restore = "(kept, typed) => assistantPage.restore(kept, typed)"
+    parts.kept.change(None, [parts.kept, textbox], [textbox, parts.kept], js=restore, **_QUIET)
+    parts.go_on.click(chat.go_on, [parts.conversation, *parts.settings], _drawn(parts), **_QUIET)
+    parts.settings[0].change(chat.describe, [parts.settings[0]], [parts.header], **_NOW)
+
+
+def _settle_after(listen: Any, chat: Chat, parts: Parts) -> None:
+    """Draws what is stored where the page shows something else, once ChatInterface has done what it does at an end."""
+    chatbot, state, textbox = parts.interface.chatbot, parts.interface.chatbot_state, parts.interface.textbox
+    listen(None, None, None, js="() => assistantPage.free()", **_QUIET).then(
         chat.settle,
         [parts.conversation, state],
         [parts.conversation, chatbot, state, textbox, parts.kept, parts.notice, parts.go_on],
         **_QUIET,
-    )
-    settled.then(chat.attach, [parts.conversation], drawn, **_QUIET)
-    parts.kept.change(
-        None,
-        [parts.kept, textbox],
-        [textbox, parts.kept],
-        js="(kept, typed) => assistantPage.restore(kept, typed)",
-        **_QUIET,
-    )
-    parts.go_on.click(chat.go_on, [parts.conversation, *parts.settings], drawn, concurrency_limit=CONCURRENCY, **_QUIET)
-    parts.settings[0].change(chat.describe, [parts.settings[0]], [parts.header], **_NOW)
+    ).then(chat.attach, [parts.conversation], _drawn(parts), **_QUIET)
+
+
+def _drawn(parts: Parts) -> list[Any]:
+    """What a reply is drawn into by our own listeners."""
+    interface = parts.interface
+    return [interface.chatbot, interface.chatbot_state, interface.textbox, parts.go_on, parts.notice]
 
 
 def head() -> str:

@@ -36,10 +36,10 @@ class ChatTextbox(gr.Textbox):
         self._placeholder = value or _T("chat.placeholder")
     from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
-
 
 class Parts(NamedTuple):
     """What the listeners read and write."""
@@ -53,7 +53,6 @@ class Parts(NamedTuple):
     settings: list[Any]
     interface: gr.ChatInterface
 
-
 def build(chats: Chats) -> gr.Blocks:
     """The page for these conversations, not launched yet."""
     chat = Chat(chats, Header(chats.client))
@@ -66,7 +65,6 @@ def build(chats: Chats) -> gr.Blocks:
     demo.queue(max_size=None, default_concurrency_limit=CONCURRENCY, api_open=False)
     page: gr.Blocks = demo
     return page
-
 
 def _lay_out(chat: Chat) -> Parts:
     header = gr.HTML("", elem_id="header", padding=False)
@@ -117,7 +115,6 @@ def _lay_out(chat: Chat) -> Parts:
     column.children.sort(key=lambda block: isinstance(block, gr.Accordion))
     return Parts(header, conversation, intent, kept, notice, go_on, settings, interface)
 
-
 def _settings(default_model: str) -> list[Any]:
     """The accordion's fields. None has a range of Gradio's: a value outside of one freezes the page for good."""
     own = _T("settings.own")
@@ -154,11 +151,9 @@ def _settings(default_model: str) -> list[Any]:
         ),
     ]
 
-
 # Events of ours: not part of the API, nothing to see of their progress, and none waits for another.
 _QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _NOW: dict[str, Any] = {**_QUIET, "queue": False}
-
 
 def _wire_loading(demo: gr.Blocks, chat: Chat, parts: Parts) -> None:
     chatbot, state = parts.interface.chatbot, parts.interface.chatbot_state
@@ -174,7 +169,6 @@ def _wire_loading(demo: gr.Blocks, chat: Chat, parts: Parts) -> None:
     opened.then(chat.attach, [parts.conversation], drawn, **_QUIET)
     demo.load(chat.models, [parts.settings[0]], [parts.settings[0]], **_QUIET)
     demo.unload(chat.unload)
-
 
 def _wire_chat(chat: Chat, parts: Parts) -> None:
     chatbot, state, textbox = parts.interface.chatbot, parts.interface.chatbot_state, parts.interface.textbox
@@ -215,7 +209,6 @@ def _wire_chat(chat: Chat, parts: Parts) -> None:
     parts.go_on.click(chat.go_on, [parts.conversation, *parts.settings], drawn, concurrency_limit=CONCURRENCY, **_QUIET)
     parts.settings[0].change(chat.describe, [parts.settings[0]], [parts.header], **_NOW)
 
-
 def head() -> str:
     """The page's script, with the words it needs."""
     labels = {
@@ -223,7 +216,6 @@ def head() -> str:
         for language in words.LANGUAGES
     }
     return f"<script>{_JS.replace('__LABELS__', _json(labels))}</script>"
-
 
 def _json(value: Any) -> str:
     import json

@@ -24,7 +24,7 @@ class Refused:
 class Tab:
     """`conversation` is the one it shows. `run`: what it watches. `stopping`: Stop was pressed before there was a run.
 
-    `locked`: a listener of ours locked the text box, so one of ours unlocks it. `order` keeps an undo and the drawing
+    `stop_shown`: a listener of ours shows Stop, so one of ours takes it back. `order` keeps an undo and the drawing
     that follows it in order: they come as two requests.
     """
 
@@ -32,7 +32,7 @@ class Tab:
     run: Run | None = None
     starting: bool = False
     stopping: bool = False
-    locked: bool = False
+    stop_shown: bool = False
     gone: bool = False
     refused: Refused | None = None
     order: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -332,6 +332,43 @@ def test_deleting_stops_what_runs_and_can_be_taken_back(place: Place) -> None:
     chats.forget("ana", id)
     with pytest.raises(ConversationNotFoundError):
         chats.restore("ana", id)
+
+
+@pytest.mark.parametrize("id", ["", "half \ud83d", "nul\0", 7, None])
+def test_ids_that_no_database_takes_are_not_found_or_stale(place: Place, id: Any) -> None:
+    chats = place.chats()
+    own = chats.create("ana").id
+    run = say(chats, own, None, "x")
+    for call in (chats.open, chats.delete, chats.continue_):
+        with pytest.raises(ConversationNotFoundError):
+            call("ana", id)
+    if id is not None:
+        with pytest.raises(StaleConversationError):
+            chats.submit("ana", own, id, "y")
+    assert chats.list("ana", search="half \ud83d") == []
+    assert [turn.id for turn in chats.open("ana", own).turns] == [run.turn_id]
+
+
+def test_a_draft_that_is_written_to_by_a_stale_page_leaves_nothing_behind(place: Place) -> None:
+    chats = place.chats()
+    id = chats.create("ana").id
+    for branch in (False, True):
+        with pytest.raises(StaleConversationError):
+            chats.submit("ana", id, "abc", "x", branch=branch)
+    assert chats.list("ana") == []
+    say(chats, id, None, "x")
+
+
+def test_what_the_session_was_made_with_holds_where_the_settings_say_nothing(place: Place) -> None:
+    client = Scripted()
+    chats = place.chats(client, make_session=lambda: ChatSession(cast(Any, client), system="Base.", temperature=0.5))
+    id = chats.create("ana").id
+    run = say(chats, id, None, "1")
+    run = say(chats, id, run.turn_id, "2", settings={"system": "Other.", "temperature": None})
+    run = say(chats, id, run.turn_id, "3", settings={})
+    say(place.chats(client, make_session=chats._make_session), id, run.turn_id, "4")
+    given = [(each["system"], each.get("temperature")) for each in client.given]
+    assert given == [("Base.", 0.5), ("Other.", None), ("Base.", 0.5), ("Base.", 0.5)]
 
 
 # -- where a text goes -------------------------------------------------------------------------------------
@@ -924,12 +961,11 @@ def test_the_pool_holds_few_sessions_and_never_drops_what_is_not_saved(place: Pl
     unsaved = chats.create("ana").id
     lock = place.breaking()
     say(chats, unsaved, None, "x")
-    lock_free: list[Callable[[], None]] = [lock.close]
     for _ in range(3):
         say(chats, chats.create("ana").id, None, "y")
     assert len(chats._pool) == 4
     assert turns(chats, unsaved) == [("x", "ok", "end_turn")]
-    lock_free.pop()()
+    lock.close()
     chats.tick()
     for _ in range(3):
         say(chats, chats.create("ana").id, None, "z")

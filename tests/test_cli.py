@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from assistant.cli import cli, run_command
 from tests.bedrock_server import BedrockServer, Fault, Reply
 
 ROOT = Path(__file__).parent.parent
@@ -23,33 +26,59 @@ def server() -> Iterator[BedrockServer]:
         yield running
 
 
-def run(*arguments: str, server: BedrockServer | None = None, text: str = "", **variables: str):
-    """Runs `python -m assistant` to its end, with an environment of the test's own."""
-    environment = {**os.environ, **(server.env if server else {}), **variables}
-    return subprocess.run(
+@dataclass
+class Result:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command to its end in this process, which has loaded everything already."""
+
+    def run(*arguments: str, server: BedrockServer | None = None, text: str = "", **variables: str) -> Result:
+        for name, value in {**(server.env if server else {}), **variables}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+        with pytest.raises(SystemExit) as left:
+            run_command(cli, arguments)
+        shown = capsys.readouterr()
+        return Result(int(left.value.code or 0), shown.out, shown.err)
+
+    return run
+
+
+def process(*arguments: str, server: BedrockServer | None = None) -> Result:
+    """The same as a process of its own, as people start it."""
+    result = subprocess.run(
         [sys.executable, "-m", "assistant", *arguments],
-        input=text,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env=environment,
+        env={**os.environ, **(server.env if server else {})},
         timeout=100,
     )
+    return Result(result.returncode, result.stdout, result.stderr)
 
 
 def test_ask_prints_the_answer_and_nothing_else(server: BedrockServer) -> None:
     server.script(Reply(text="Hola, ¿qué tal?"))
-    result = run("ask", "hola", "mundo", server=server)
+    result = process("ask", "hola", "mundo", server=server)
     assert (result.returncode, result.stdout, result.stderr) == (0, "Hola, ¿qué tal?\n", "")
     assert server.requests[-1].body["messages"][-1]["content"][-1]["text"] == "hola mundo"
 
 
-def test_ask_adds_what_comes_on_standard_input(server: BedrockServer) -> None:
+def test_ask_adds_what_comes_on_standard_input(server: BedrockServer, run: Run) -> None:
     run("ask", "resúmelo en 5 ideas", server=server, text="Uno.\nDos.\n")
     assert server.requests[-1].body["messages"][-1]["content"][-1]["text"] == "resúmelo en 5 ideas\n\nUno.\nDos."
 
 
-def test_options_arrive_at_the_model(server: BedrockServer) -> None:
+def test_options_arrive_at_the_model(server: BedrockServer, run: Run) -> None:
     options = ("-m", "nova-lite", "-s", "Be brief.", "-t", "0.3", "--max-tokens", "77", "--usage")
     result = run("ask", *options, "hi", server=server)
     request = server.requests[-1]
@@ -59,12 +88,12 @@ def test_options_arrive_at_the_model(server: BedrockServer) -> None:
     assert "tokens, cost 0.0000" in result.stderr
 
 
-def test_an_environment_variable_names_the_model(server: BedrockServer) -> None:
+def test_an_environment_variable_names_the_model(server: BedrockServer, run: Run) -> None:
     run("ask", "hi", server=server, ASSISTANT_MODEL="claude-opus-4-7")
     assert server.requests[-1].model == "us.anthropic.claude-opus-4-7"
 
 
-def test_errors_say_what_to_do_on_standard_error(server: BedrockServer) -> None:
+def test_errors_say_what_to_do_on_standard_error(server: BedrockServer, run: Run) -> None:
     server.script(Fault("AccessDeniedException"))
     result = run("ask", "hi", server=server)
     assert (result.returncode, result.stdout.strip()) == (1, "")
@@ -83,27 +112,27 @@ def test_errors_say_what_to_do_on_standard_error(server: BedrockServer) -> None:
         (["serve", "--port", "99999999"], "--port"),
     ],
 )
-def test_wrong_options_get_one_clear_line(arguments: list[str], words: str) -> None:
+def test_wrong_options_get_one_clear_line(arguments: list[str], words: str, run: Run) -> None:
     result = run(*arguments)
     assert result.returncode == 2
     assert words in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_bedrock_by_name_without_credentials_says_so() -> None:
+def test_bedrock_by_name_without_credentials_says_so(run: Run) -> None:
     result = run("ask", "--backend", "bedrock", "hi")
     assert result.returncode == 1
     assert "No AWS credentials were found" in result.stderr
 
 
-def test_retired_models_are_refused_by_name(server: BedrockServer) -> None:
+def test_retired_models_are_refused_by_name(server: BedrockServer, run: Run) -> None:
     result = run("ask", "-m", "anthropic.claude-instant-v1", "hi", server=server)
     assert result.returncode == 1
     assert "claude-haiku-5-5" in result.stderr
     assert server.requests == []
 
 
-def test_models_prints_a_table_and_json(server: BedrockServer) -> None:
+def test_models_prints_a_table_and_json(server: BedrockServer, run: Run) -> None:
     table = run("models", server=server)
     assert "us.anthropic.claude-haiku-4-5-20251001-v1:0" in table.stdout
     assert "LEGACY" in table.stdout
@@ -111,14 +140,14 @@ def test_models_prints_a_table_and_json(server: BedrockServer) -> None:
     assert {"amazon.nova-lite-v1:0", "us.anthropic.claude-opus-4-7"} <= {info["id"] for info in found}
 
 
-def test_models_without_the_permission_says_so(server: BedrockServer) -> None:
+def test_models_without_the_permission_says_so(server: BedrockServer, run: Run) -> None:
     server.deny = {"ListFoundationModels"}
     result = run("models", server=server)
     assert "can't be listed" in result.stderr
     assert "us.anthropic.claude-haiku-5-5" in result.stdout
 
 
-def test_chat_remembers_undoes_and_leaves(server: BedrockServer) -> None:
+def test_chat_remembers_undoes_and_leaves(server: BedrockServer, run: Run) -> None:
     server.script(Reply(text="Hola Ana."), Reply(text="Ana."), Reply(text="¿Quién?"))
     lines = "soy Ana\n¿quién soy?\n/undo\n/retry\n/what\n/exit\n"
     result = run("chat", server=server, text=lines)
@@ -131,7 +160,7 @@ def test_chat_remembers_undoes_and_leaves(server: BedrockServer) -> None:
     assert [message["content"][-1]["text"] for message in server.requests[2].body["messages"]] == ["soy Ana"]
 
 
-def test_an_error_does_not_end_a_chat(server: BedrockServer) -> None:
+def test_an_error_does_not_end_a_chat(server: BedrockServer, run: Run) -> None:
     server.script(Fault("AccessDeniedException"), Reply(text="aquí"))
     result = run("chat", server=server, text="uno\ndos\n")
     assert result.returncode == 0
@@ -160,7 +189,7 @@ def test_ctrl_c_keeps_what_was_printed_and_tells_the_shell(server: BedrockServer
 
 
 def test_without_aws_the_embedded_model_answers() -> None:
-    result = run("ask", "--max-tokens", "8", "Say hello.")
+    result = process("ask", "--max-tokens", "8", "Say hello.")
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip()
     assert result.stderr == ""
@@ -176,7 +205,7 @@ def test_serve_without_the_page_says_what_to_install(tmp_path: Path) -> None:
     assert 'pip install "assistant[app]"' in result.stderr
 
 
-def test_the_version_is_the_packages() -> None:
+def test_the_version_is_the_packages(run: Run) -> None:
     from assistant import __version__
 
     assert __version__ in run("--version").stdout

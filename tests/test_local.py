@@ -75,7 +75,7 @@ def engine_of(client: LocalClient) -> llama.Engine:
 
 
 def test_the_embedded_model_answers_in_pieces(client: LocalClient) -> None:
-    reply = client.stream("Tell me a story.", max_tokens=12)
+    reply = client.stream("Tell me a story.", max_tokens=12, **GREEDY)
     pieces = list(reply)
     assert len(pieces) == 12
     assert "".join(pieces) == reply.text
@@ -135,7 +135,7 @@ def test_characters_of_several_tokens_arrive_whole(client: LocalClient) -> None:
 
 
 def test_half_a_character_in_the_prompt_is_no_error(client: LocalClient) -> None:
-    assert client.complete("a\ud83d b", max_tokens=1).stop_reason == "max_tokens"
+    assert client.complete("a\ud83d b", max_tokens=1, **GREEDY).stop_reason == "max_tokens"
 
 
 def test_a_text_document_is_read_and_others_are_refused(client: LocalClient) -> None:
@@ -164,7 +164,7 @@ def test_a_token_count_is_what_the_reply_reports(client: LocalClient, system: st
 
 def test_a_second_turn_reads_only_what_is_new(single: LocalClient) -> None:
     first = [Message("user", "Tell me a story about a cat and a dog in a small town by the sea.")]
-    reply = single.complete(first, max_tokens=16)
+    reply = single.complete(first, max_tokens=16, **GREEDY)
     second = single.complete([*first, Message("assistant", reply.text), Message("user", "Go on.")], max_tokens=1)
     assert reply.usage is not None and second.usage is not None
     assert second.usage.cache_read_tokens >= reply.usage.total_input_tokens
@@ -172,7 +172,7 @@ def test_a_second_turn_reads_only_what_is_new(single: LocalClient) -> None:
 
 
 def test_a_stopped_reply_has_its_usage(client: LocalClient) -> None:
-    reply = client.stream("Tell me a story.", max_tokens=50)
+    reply = client.stream("Tell me a story.", max_tokens=50, **GREEDY)
     for number, _ in enumerate(reply, 1):
         if number == 5:
             break
@@ -187,7 +187,7 @@ def test_a_conversation_longer_than_the_window_is_refused_with_both_numbers(clie
     tokens = client.count_tokens(long).tokens
     with pytest.raises(ContextTooLongError, match=rf"{tokens} tokens.*1024"):
         client.complete(long)
-    assert client.complete("Hola", max_tokens=1).text
+    assert client.complete("Hola", max_tokens=1, **GREEDY).text
 
 
 def test_a_window_that_fills_up_ends_the_answer_and_says_so(no_data_directory: Path) -> None:
@@ -374,7 +374,7 @@ def test_cancel_wakes_a_reader_whose_request_waits_for_a_slot(
 
 
 def test_a_request_that_waits_for_a_slot_says_so_and_is_answered(single: LocalClient) -> None:
-    with single.stream("Tell me a very long story.", max_tokens=900) as running:
+    with single.stream("Tell me a very long story.", max_tokens=900, **GREEDY) as running:
         pieces = iter(running)
         next(pieces)
         later = single.stream("Hola", max_tokens=2)
@@ -423,7 +423,7 @@ def test_eight_conversations_at_once_are_all_answered_by_one_engine(no_data_dire
 
     def ask(number: int) -> None:
         together.wait()
-        reply = clients[number].complete(f"Tell me story number {number}.", max_tokens=10)
+        reply = clients[number].complete(f"Tell me story number {number}.", max_tokens=10, **GREEDY)
         answers.append((reply.stop_reason, len(reply.text) > 0))
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]

@@ -14,7 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import pytest
@@ -62,7 +62,9 @@ class Summarizer:
         self.window = window
         self.prompts: list[str] = []
         self.options: list[dict[str, Any]] = []
-        self.answer: Callable[[str], str] = lambda prompt: "\n".join(sorted(set(FACT.findall(prompt)))) + "\nEso es todo."
+        self.answer: Callable[[str], str] = lambda prompt: (
+            "\n".join(sorted(set(FACT.findall(prompt)))) + "\nEso es todo."
+        )
         self.reason = "end_turn"
         self.gate: threading.Event | None = None
         self.asked = threading.Event()
@@ -227,7 +229,7 @@ def prose(prompt: str) -> str:
         f"- El usuario preguntó por el viaje {number} y el asistente propuso el martes."
         for number in re.findall(r"Pregunta (\d+)", prompt)
     ]
-    return "\n".join(seen[-max(1, words // 11) :])
+    return "\n".join(seen[-max(1, words // 13) :])
 
 
 @pytest.mark.parametrize(("count", "most_calls", "share"), [(60, 53 // 4, 0.6), (120, 113 // 4, 0.4)])
@@ -276,7 +278,9 @@ def test_a_turn_touches_no_more_of_a_long_conversation_than_of_a_short_one() -> 
     """Counted in what is looked at, not in seconds: those are in benchmarks/memory.py."""
 
     def calls_of_a_turn(count: int) -> int:
-        memory = SummaryBufferMemory(Summarizer(), max_token_limit=1024)
+        client = Summarizer()
+        client.answer = lambda prompt: FILLER
+        memory = SummaryBufferMemory(client, max_token_limit=1024)
         fill(memory, count)
         assert memory.flush(PATIENCE)
         kept = len(memory.turns)
@@ -364,7 +368,7 @@ def test_a_turn_that_wants_to_be_obeyed_does_not_become_the_summary() -> None:
 
 def test_a_failed_fold_is_tried_again_after_1_2_4_turns() -> None:
     client = Summarizer(failing=1.0)
-    memory = SummaryBufferMemory(client, max_token_limit=200)
+    memory = SummaryBufferMemory(client, max_token_limit=2000)
     asked = []
     for number in range(40):
         memory.add_turn(*said(number))
@@ -373,7 +377,7 @@ def test_a_failed_fold_is_tried_again_after_1_2_4_turns() -> None:
         assert len(client.prompts) == before, "flush does not try again before its time"
         asked.append(before)
     times = [number for number in range(1, 40) if asked[number] > asked[number - 1]]
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(times)]
     assert gaps[:4] == [1, 2, 4, 8]
     assert known(memory) == facts(40)
     client.failing = 0
@@ -416,7 +420,7 @@ def test_a_summary_that_does_not_get_shorter_is_not_asked_for_for_ever() -> None
 def test_what_the_summariser_can_not_read_at_once_is_folded_in_steps() -> None:
     client = Summarizer(failing=1.0, window=6000)
     memory = SummaryBufferMemory(client, max_token_limit=1000)
-    memory.add_turn("Empieza aquí. " + FILLER * 3000, "F999=fin")
+    memory.add_turn("Empieza aquí. " + FILLER * 3000, " ".join(sorted(facts(20, start=900))))
     fill(memory, 60)
     client.failing = 0.0
     client.prompts.clear()
@@ -424,7 +428,7 @@ def test_what_the_summariser_can_not_read_at_once_is_folded_in_steps() -> None:
     assert memory.flush(PATIENCE)
     assert len(client.prompts) > 1
     assert all(estimate_tokens(prompt) < 6000 for prompt in client.prompts)
-    assert known(memory) == facts(92) | {"F999=fin"}
+    assert known(memory) == facts(92) | facts(20, start=900)
 
 
 def test_a_cheaper_model_may_write_the_summaries() -> None:
@@ -630,7 +634,9 @@ def test_memory_and_transcript_agree_after_any_order_of_turns_undos_edits_and_re
 
 def test_documents_stay_whole_within_a_quarter_of_the_window_and_the_oldest_goes_with_a_notice() -> None:
     memory = SummaryBufferMemory(Summarizer(window=20_000))
-    first, second, third = (Document.from_text(f"{name} {FILLER * 60}", f"{name}.txt") for name in ("uno", "dos", "tres"))
+    first, second, third = (
+        Document.from_text(f"{name} {FILLER * 50}", f"{name}.txt") for name in ("uno", "dos", "tres")
+    )
     assert memory.pin(first) == first.id
     memory.pin(second)
     memory.pin(first)

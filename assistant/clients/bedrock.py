@@ -11,7 +11,7 @@ from typing import Any
 
 from ..catalog import ModelInfo, base_id, model_info, split_model_id
 from ..errors import AssistantError, CredentialsError, InvalidRequestError, ServiceError
-from ..messages import Completed, Notice, TokenCount
+from ..messages import Completed, Message, Notice, ThinkingDelta, TokenCount
 from ..prices import load as load_prices
 from ..reply import CancelToken, Reply, SourceItem
 from ..tokens import estimate_tokens
@@ -19,11 +19,11 @@ from .aws import AwsSetup
 from .base import Effort, Messages, as_messages, environment
 from .claude import ClaudeWire
 from .converse import ConverseWire
-from .listing import Listing, list_models, nearest_profile
+from .listing import DENIED_SECONDS, Listing, Profiles, is_application_profile, list_models, nearest_profile
 from .retry import RetryPolicy
-from .rules import LEARNED, Wishes, check, fit, fit_messages, refused_parameter
+from .rules import LEARNED, Wishes, check, default_max_tokens, fit, fit_messages, refused_parameter
 from .telemetry import observe
-from .wire import Request, open_and_read
+from .wire import Request, open_and_read, wait_for
 
 logger = logging.getLogger("assistant")
 
@@ -82,6 +82,8 @@ class BedrockClient:
         self._converse = ConverseWire(self._setup, **transport)
         self._lock = threading.Lock()
         self._listing: tuple[float, Listing] | None = None
+        self._profiles = Profiles()
+        self._control: Any = None
 
     @property
     def region(self) -> str:
@@ -109,7 +111,7 @@ class BedrockClient:
         info = model_info(model)
         parts = split_model_id(model)
         if parts.opaque or parts.geography or model.startswith("arn:"):
-            return info, []
+            return self._profiles.known(model) or info if is_application_profile(model) else info, []
         base = model if parts.provider else base_id(parts.name) or model
         geography = None if info.on_demand else nearest_profile(info, self.region)
         if geography is None:
@@ -142,31 +144,49 @@ class BedrockClient:
         """The answer to `messages`, not begun yet: the request goes out at the reply's first step.
 
         `temperature` and `top_p`: 0 to 1. `max_tokens`: from 1 to the model's maximum; None means 1,024, or 8,192 where
-        the model thinks by default. `thinking`: on, off, or the model's own way. `extra`: further fields of the wire.
+        the model thinks. `thinking`: on, off, or the model's own way. `extra`: further fields of the wire.
         What the model does not take is left out, and `reply.notices` says so. Raises InvalidRequestError for values out
-        of range and ModelNotFoundError for retired models, before anything is sent.
+        of range and ModelNotFoundError for retired models, before anything is sent: here, but at the first step for an
+        application inference profile that has not been looked up yet.
         """
         info, notices = self.resolve(model)
+        given = as_messages(messages)
         wishes = Wishes(max_tokens, temperature, top_p, tuple(stop_sequences), effort, thinking, extra)
-        check(wishes, info)
-        request = Request(
-            info=info,
-            region=self.region,
-            messages=fit_messages(as_messages(messages), info),
-            max_tokens=max_tokens if max_tokens is not None else info.default_max_tokens,
-            system=system or None,
-            cache_system=_worth_caching(system, info),
-            **self._options,
-        )
+        unknown = is_application_profile(info.id) and self._profiles.known(info.id) is None
+        if unknown:
+            # Nothing is known of the model yet that could be checked.
+            request = Request(info, self.region, tuple(given), max_tokens or info.default_max_tokens, system or None)
+        else:
+            request = self._request(info, given, system, wishes)
 
         def source(token: CancelToken) -> Iterator[SourceItem]:
             yield from notices
-            turn = _Turn(self, request, wishes, token)
+            fitting = request
+            if unknown:
+                found = wait_for(lambda: self._profiles.look_up(self._control_client, info.id), token)
+                if found is None:
+                    return
+                yield from found[1]
+                fitting = self._request(found[0], given, system, wishes)
+            turn = _Turn(self, fitting, wishes, token)
             yield from self.retry.run(token, turn.attempt)
 
         reply = Reply(source, model=info.id)
         observe(reply, request)
         return reply
+
+    def _request(self, info: ModelInfo, messages: list[Message], system: str | None, wishes: Wishes) -> Request:
+        """The request for a model that is known. Raises InvalidRequestError."""
+        check(wishes, info)
+        return Request(
+            info=info,
+            region=self.region,
+            messages=fit_messages(messages, info),
+            max_tokens=wishes.max_tokens or default_max_tokens(info, wishes.thinking),
+            system=system or None,
+            cache_system=_worth_caching(system, info),
+            **self._options,
+        )
 
     def complete(self, messages: Messages, **options: Any) -> Reply:
         """The same as `stream`, read to its end; blocks. Raises what the answer failed with."""
@@ -175,24 +195,42 @@ class BedrockClient:
     def models(self, *, refresh: bool = False) -> list[ModelInfo]:
         """What this account and region offer, by provider; kept for an hour. Blocks for a few requests.
 
-        Without the permissions to list, it is what models.toml knows: `listing().notice` says so.
+        Without the permissions to list, it is what models.toml knows, for a minute: `listing().notice` says so.
         """
         return self.listing(refresh=refresh).models
 
     def listing(self, *, refresh: bool = False) -> Listing:
         with self._lock:
             kept = self._listing
-        if kept and not refresh and time.monotonic() - kept[0] < LISTING_SECONDS:
+        if kept and not refresh and time.monotonic() < kept[0]:
             return kept[1]
-        control = self._setup.boto3_client("bedrock", connect_timeout=5, read_timeout=20)
-        listing = list_models(control, self.region)
+        listing = list_models(self._control_client(), self.region)
+        lasts = LISTING_SECONDS if listing.notice is None else DENIED_SECONDS
         with self._lock:
-            self._listing = (time.monotonic(), listing)
+            self._listing = (time.monotonic() + lasts, listing)
+        self._profiles.learn(listing.models)
         return listing
+
+    def _control_client(self) -> Any:
+        """The client of the listings."""
+        with self._lock:
+            if self._control is None:
+                self._control = self._setup.boto3_client("bedrock", connect_timeout=5, read_timeout=20)
+            return self._control
+
+    def _forget(self) -> None:
+        """The next turn looks for a new login; nothing is restarted for that."""
+        self._setup.forget()
+        self._claude.forget()
+        self._converse.forget()
+        with self._lock:
+            self._control = None
 
     def count_tokens(self, messages: Messages, *, model: str | None = None, system: str | None = None) -> TokenCount:
         """Input tokens of a request: exact where CountTokens serves the model, else estimated. Blocks for a request."""
         info, _ = self.resolve(model)
+        if is_application_profile(info.id):
+            info, _ = self._profiles.look_up(self._control_client, info.id)
         checked = fit_messages(as_messages(messages), replace(info, prefill=True))
         request = Request(info, self.region, checked, max_tokens=1, system=system)
         body = self._converse.body(request)
@@ -216,14 +254,12 @@ class BedrockClient:
     def read(self, request: Request, token: CancelToken) -> Iterator[SourceItem]:
         """One request, once, on the wire of its model."""
         wire = self._claude if request.info.is_claude else self._converse
-        logger.debug("bedrock.request", extra={"model": request.model, "body": wire.body(request)})
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("bedrock.request", extra={"model": request.model, "body": wire.body(request)})
         try:
             yield from open_and_read(lambda: wire.open(request), token)
         except CredentialsError:
-            # The next turn looks for a new login; nothing is restarted for that.
-            self._setup.forget()
-            self._claude.forget()
-            self._converse.forget()
+            self._forget()
             raise
 
 
@@ -237,6 +273,7 @@ class _Turn:
         self._token = token
         self._told: set[str] = set()
         self._was_empty = False
+        self._shown = False
 
     def attempt(self) -> Iterator[SourceItem]:
         request, notices = fit(self._request, self._wishes)
@@ -245,7 +282,7 @@ class _Turn:
             yield from self._checked(request)
         except InvalidRequestError as error:
             parameter = refused_parameter(error.message, request)
-            if parameter is None:
+            if parameter is None or self._shown:
                 raise
             LEARNED.learn(request.info.name, parameter)
             corrected, notices = fit(self._request, self._wishes)
@@ -267,10 +304,13 @@ class _Turn:
                 if item.isspace():
                     blank += item
                     continue
+                self._shown = True
                 yield blank + item
                 # From here on nothing is looked at any more: this is the path of every delta.
                 yield from items
                 return
+            if isinstance(item, ThinkingDelta):
+                self._shown = True
             if isinstance(item, Completed):
                 yield from self._nothing_said(item, request)
             yield item

@@ -142,7 +142,7 @@ def connection_error(
     certificate = "CERTIFICATE_VERIFY_FAILED" in detail
     error = ServiceError(
         f"The connection to Amazon Bedrock {what}: {detail}",
-        hint="Set AWS_CA_BUNDLE to a file with the certificates of your company's proxy, and begin anew."
+        hint="Set AWS_CA_BUNDLE to a file with the certificates of your company's proxy, and start again."
         if certificate
         else "Check the network, the region's name, and HTTPS_PROXY and AWS_CA_BUNDLE where you need them.",
         model=model,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..catalog import ModelInfo, geographies_of, known_models, model_info, split_model_id, successor
-from ..errors import ModelNotFoundError
+from ..errors import AssistantError, ModelNotFoundError
 from ..messages import Notice
+
+# For so long a refused permission is not asked for again: somebody may be granting it at this moment.
+DENIED_SECONDS = 60.0
 
 logger = logging.getLogger("assistant")
 
@@ -65,9 +69,74 @@ def join(summaries: Iterable[dict[str, Any]], profiles: Iterable[dict[str, Any]]
         if "ON_DEMAND" in kinds:
             yield _info(summary["modelId"], summary)
         for profile in by_model.get(summary["modelId"], ()):
-            application = profile.get("type") == "APPLICATION"
-            if application or "INFERENCE_PROFILE" in kinds or "ON_DEMAND" not in kinds:
-                yield _info(profile["inferenceProfileArn" if application else "inferenceProfileId"], summary)
+            if profile.get("type") == "APPLICATION":
+                yield replace(_info(profile["inferenceProfileArn"], summary), regional=_is_regional(profile))
+            elif "INFERENCE_PROFILE" in kinds or "ON_DEMAND" not in kinds:
+                yield _info(profile["inferenceProfileId"], summary)
+
+
+def info_of_profile(profile: Mapping[str, Any]) -> ModelInfo:
+    """The rules and prices of the model behind an application profile, as GetInferenceProfile tells of it.
+
+    Raises ModelNotFoundError where that model is retired.
+    """
+    behind = model_info(profile["models"][0]["modelArn"].rsplit("/", 1)[-1])
+    return replace(behind, id=profile["inferenceProfileArn"], regional=_is_regional(profile))
+
+
+class Profiles:
+    """The models behind application inference profiles, whose ids tell nothing. Each is asked for once a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, ModelInfo] = {}
+        self._denied: dict[str, float] = {}
+
+    def known(self, model: str) -> ModelInfo | None:
+        """What stands for a profile without a request; None where it has to be looked up."""
+        with self._lock:
+            if model in self._known:
+                return self._known[model]
+            return model_info(model) if time.monotonic() < self._denied.get(model, 0.0) else None
+
+    def learn(self, models: Iterable[ModelInfo]) -> None:
+        """Takes over what a listing told."""
+        with self._lock:
+            self._known |= {info.id: info for info in models if is_application_profile(info.id)}
+
+    def look_up(self, control: Callable[[], Any], model: str) -> tuple[ModelInfo, list[Notice]]:
+        """The model behind a profile; blocks for a request. `control` gives a boto3 "bedrock" client.
+
+        Where that is not permitted, careful defaults stand for it on the Converse wire, which every model speaks, and
+        a notice says so. Raises ModelNotFoundError where the model behind it is retired.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        known = self.known(model)
+        if known is not None:
+            return known, []
+        try:
+            profile = control().get_inference_profile(inferenceProfileIdentifier=model)
+        except (AssistantError, ClientError, BotoCoreError) as error:
+            logger.info("bedrock.profile_unknown", extra={"model": model, "error": str(error)})
+            if isinstance(error, ClientError) and "AccessDenied" in error.response["Error"]["Code"]:
+                with self._lock:
+                    self._denied[model] = time.monotonic() + DENIED_SECONDS
+            text = f"The model behind {model} can't be looked up ({error}): careful defaults are used."
+            return model_info(model), [Notice("profile_unknown", text, {"model": model, "error": str(error)})]
+        info = replace(info_of_profile(profile), id=model)
+        self.learn([info])
+        return info, []
+
+
+def is_application_profile(model: str) -> bool:
+    return ":application-inference-profile/" in model
+
+
+def _is_regional(profile: Mapping[str, Any]) -> bool:
+    """Whether a profile stays within a geography: the destinations of a global one hold an ARN without a region."""
+    regions = {entry["modelArn"].split(":")[3] for entry in profile["models"]}
+    return len(regions) > 1 and "" not in regions
 
 
 def _chats(summary: dict[str, Any], now: float) -> bool:

@@ -15,6 +15,9 @@ from ..messages import Message, Notice
 from .base import Effort
 from .wire import Request
 
+# The smallest thinking budget that is taken, in tokens.
+_LEAST_BUDGET = 1024
+
 EFFORTS: tuple[str, ...] = get_args(Effort)
 
 # Keys that `extra` may hold, by wire. They go into the request as they are; a misspelt one would be a 400 later.
@@ -127,16 +130,28 @@ def fit(request: Request, wishes: Wishes) -> tuple[Request, list[Notice]]:
         block = None if "thinking" in refused else _thinking(info, wishes.thinking, request.max_tokens)
         if block is not None:
             taken["thinking"] = block
-            if block["type"] == "enabled" and taken.pop("temperature", None) is not None:
-                leave_out("temperature", f"{info.name} does not take it while it thinks")
+            if block["type"] in ("enabled", "adaptive"):
+                for name in ("temperature", "top_p"):
+                    if taken.pop(name, None) is not None:
+                        leave_out(name, f"{info.name} does not take it while it thinks")
+        elif info.thinking_on == "enabled" and wishes.thinking and "thinking" not in refused:
+            leave_out("thinking", f"it needs max_tokens above {_LEAST_BUDGET:,}")
         elif wishes.thinking != info.thinks_by_default or "thinking" in refused:
             leave_out("thinking", f"{info.name} can't have it turned {'on' if wishes.thinking else 'off'}")
     if "stop_sequences" in refused and taken.pop("stop_sequences"):
         leave_out("stop_sequences", f"{info.name} does not take them")
-    for key in [key for key in taken["extra"] if key in refused]:
+    no_sampling = {"top_k"} if info.sampling == "none" else set()
+    for key in [key for key in taken["extra"] if key in refused | no_sampling]:
         del taken["extra"][key]
         leave_out(key, f"{info.name} does not take it")
     return replace(request, **taken), notices
+
+
+def default_max_tokens(info: ModelInfo, thinking: bool | None) -> int:
+    """What max_tokens=None means: 1,024, or 8,192 for a model that thinks, unasked or because it is asked to."""
+    thinks = info.thinks_by_default or (bool(thinking) and info.thinking != "no")
+    wanted = 8192 if thinks else 1024
+    return min(wanted, info.max_output) if info.max_output else wanted
 
 
 def _thinking(info: ModelInfo, wanted: bool, max_tokens: int) -> dict[str, Any] | None:
@@ -147,21 +162,21 @@ def _thinking(info: ModelInfo, wanted: bool, max_tokens: int) -> dict[str, Any] 
     if kind is None:
         return None
     if kind == "enabled":
-        # The budget counts against max_tokens and must stay below it; 1,024 is the least that is taken.
-        if max_tokens <= 1024:
+        # The budget counts against max_tokens and must stay below it.
+        if max_tokens <= _LEAST_BUDGET:
             return None
-        return {"type": kind, "budget_tokens": max(1024, max_tokens // 2)}
+        return {"type": kind, "budget_tokens": max(_LEAST_BUDGET, max_tokens // 2)}
     return {"type": kind}
 
 
 # How the service names a parameter that it refuses, and what we call it. In the order in which they are looked for.
 _NAMES = {
-    "temperature": r"`?temperature`?",
-    "top_p": r"`?top_?p`?",
-    "top_k": r"`?top_?k`?",
-    "effort": r"`?(output_config\.|outputConfig\.)?effort`?",
-    "thinking": r"`?thinking`?",
-    "stop_sequences": r"`?stop_?sequences`?",
+    "temperature": r"temperature",
+    "top_p": r"top_?p",
+    "top_k": r"top_?k",
+    "effort": r"effort|output_?config",
+    "thinking": r"thinking",
+    "stop_sequences": r"stop_?sequences",
 }
 _REFUSAL = (
     r"deprecated|not (supported|allowed|permitted|accept)|unsupported|cannot (both )?be|can.t be"
@@ -178,7 +193,8 @@ def refused_parameter(message: str, request: Request) -> str | None:
         for name in ("temperature", "top_p", "effort", "thinking", "stop_sequences")
         if getattr(request, name) not in (None, ())
     } | set(request.extra)
-    named = [name for name, pattern in _NAMES.items() if name in sent and re.search(pattern, message, re.I)]
+    patterns = {**_NAMES, **{key: re.escape(key) for key in request.extra if key not in _NAMES}}
+    named = [name for name, word in patterns.items() if name in sent and re.search(rf"\b({word})\b", message, re.I)]
     if "temperature" in named and "top_p" in named:
         # Only one of the two is taken: temperature is the one that stays.
         return "top_p"

@@ -124,7 +124,11 @@ class _Call(Generic[T]):
             self._discard(result)
 
 
-def wait_for(call: Callable[[], T], token: CancelToken, discard: Callable[[T], object] = id) -> T | None:
+def _leave(result: object) -> None:
+    """For results that hold nothing."""
+
+
+def wait_for(call: Callable[[], T], token: CancelToken, discard: Callable[[T], object] = _leave) -> T | None:
     """What `call` returns or raises. None when cancelled before that: `discard` then gets its result, some day."""
     running = _Call(call, discard)
     try:
