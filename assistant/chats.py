@@ -179,7 +179,7 @@ class Chats:
         """
         key = _key(owner, conversation_id, to)
         if not self._saver.flush(key):
-            raise StoreError("The conversation can't be saved at the moment.", hint="It is tried again by itself.")
+            raise self._saver.trouble(key) or _not_saved_yet()
         if key in self._drafts:
             if to is not None:
                 raise StaleConversationError("The conversation has no such turn.")
@@ -304,7 +304,7 @@ class Chats:
                 _accept(begun)
                 run.settings = begun.settings
             else:
-                trouble = self._saver.trouble(key)
+                trouble = self._saver.trouble(key) or _not_saved_yet()
         except (ConversationNotFoundError, StaleConversationError):
             raise
         except StoreError as error:
@@ -590,6 +590,12 @@ def _accept(begun: Begun) -> None:
         raise StaleConversationError("The conversation has gone on since this page was drawn.")
     if begun.outcome == "not_found":
         raise ConversationNotFoundError("There is no such conversation.")
+
+
+def _not_saved_yet() -> StoreError:
+    return StoreError(
+        "The conversation can't be saved at the moment.", hint="It is tried again by itself.", code="locked"
+    )
 
 
 def _unexpected(error: BaseException) -> AssistantError:

@@ -125,14 +125,9 @@ def _check(account: _Account, allowance: Allowance, now: float, who: str) -> Non
         limit = getattr(allowance, name)
         if limit is None or used < limit:
             continue
-        if resets is None:
-            hint = "Wait until one of the running replies has ended, or stop it."
-        else:
-            hint = f"It resets at {datetime.fromtimestamp(resets, UTC):%H:%M:%S} UTC, in {max(0, resets - now):.0f} s."
-        raise BudgetExceededError(
-            f"The limit of {limit:g} {name.replace('_', ' ')} for {who} is reached.",
-            hint=hint,
-            code=name,
-            retry_after=None if resets is None else max(0.0, resets - now),
-            transient=True,
-        )
+        wait, hint = None, "Wait until one of the running replies has ended, or stop it."
+        if resets is not None:
+            wait = resets - now
+            hint = f"It resets at {datetime.fromtimestamp(resets, UTC):%H:%M:%S} UTC, in {wait:.0f} s."
+        message = f"The limit of {limit:g} {name.replace('_', ' ')} for {who} is reached."
+        raise BudgetExceededError(message, hint=hint, code=name, retry_after=wait, transient=True)

@@ -394,9 +394,8 @@ class Saver:
             self._thread.join(10)
         with self._lock:
             behind = list(self._behind)
-        for key in behind:
-            with suppress(Exception):
-                self.flush(key)
+        with suppress(Exception):
+            all(self.flush(key) for key in behind)
 
     def _work(self) -> None:
         while not self._closed.wait(self._every):
@@ -418,7 +417,8 @@ class Saver:
             lost = self._store.save_growing(growing, self._lease)
         except StoreError as error:
             for run in runs:
-                self._tell(run, error)
+                if run.final is None:
+                    self._tell(run, error)
             return
         for run in runs:
             if run.turn_id not in lost:
@@ -459,6 +459,7 @@ class Saver:
         else:
             run.version = version
             run.kept = True
+            run.trouble = None
 
     def _tell(self, run: Run, error: StoreError) -> None:
         if run.trouble is None:

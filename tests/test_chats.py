@@ -898,6 +898,18 @@ def test_a_database_that_fails_in_the_middle_is_told_and_forgiven(place: Place) 
     assert turns(place.chats(), id) == [("x", "abc", "end_turn")]
 
 
+def test_a_failure_that_is_over_before_the_end_leaves_no_notice(place: Place) -> None:
+    gate = Gate()
+    chats = place.chats(Scripted(("a", gate, END)), grace=None)
+    run = chats.submit("ana", chats.create("ana").id, None, "x")
+    assert gate.reached.wait(30)
+    lock = place.breaking()
+    chats.tick()
+    lock.close()
+    gate.open()
+    assert codes(last(run)) == []
+
+
 def test_a_run_that_could_begin_only_later_is_saved_while_it_grows(place: Place) -> None:
     gate = Gate()
     chats = place.chats(Scripted(("half", gate, END)), grace=None)
