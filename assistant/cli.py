@@ -217,14 +217,16 @@ def doctor(**options: Any) -> None:
 @click.option("--no-browser", is_flag=True, envvar="ASSISTANT_NO_BROWSER", help="Do not open the page in a browser.")
 def serve(**options: Any) -> None:
     """Serve the chat page."""
-    try:
-        from importlib import import_module
+    from importlib import import_module
+    from importlib.util import find_spec
 
-        run = import_module("assistant_app").run
-    except ModuleNotFoundError as error:
+    # By name: the library knows no framework, and the wheel brings the page without what it needs.
+    missing = [name for name in ("gradio", "sqlalchemy", "assistant_app") if find_spec(name) is None]
+    if missing:
         raise click.ClickException(
-            f'The page needs a package that is not installed ({error.name}): pip install "assistant[app]"'
-        ) from error
+            f'The page needs packages that are not installed ({", ".join(missing)}): pip install "assistant[app]"'
+        )
+    run = import_module("assistant_app").run
     run(**options)
 
 

@@ -55,21 +55,6 @@ class Intent:
     resumes: bool = False
 
 
-class _Watch:
-    """Somebody who looks. Dropping it counts as leaving, so that a generator nobody finishes does not look for ever."""
-
-    def __init__(self, run: Run) -> None:
-        self._run: Run | None = run
-        run._watched(1)
-
-    def close(self) -> None:
-        run, self._run = self._run, None
-        if run is not None:
-            run._watched(-1)
-
-    __del__ = close
-
-
 class Run:
     """One reply under way, or ended. Everything here is safe from any thread, and nothing but `wait` blocks."""
 
@@ -92,7 +77,7 @@ class Run:
         self.memory: dict[str, Any] | None = None
         self.saved_length = len(turn.reply or "")
         self._clock = clock
-        # Reentrant: a watch may be collected, and say so, wherever memory is allocated, in here too.
+        # Reentrant: a dropped generator leaves wherever garbage is collected, inside this lock too.
         self._lock = threading.RLock()
         self._done = threading.Event()
         self._reply: Reply | None = None
@@ -123,11 +108,11 @@ class Run:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Blocks until the run is done or `timeout` seconds have passed; True when it is done. Counts as watching."""
-        watch = _Watch(self)
+        self._watched(1)
         try:
             return self._done.wait(timeout)
         finally:
-            watch.close()
+            self._watched(-1)
 
     def snapshot(self) -> Update:
         """The run as it stands."""
@@ -155,7 +140,7 @@ class Run:
 
         Looks every `interval` seconds, more often until there is text; says so once a second where nothing is new.
         """
-        watch = _Watch(self)
+        self._watched(1)
         try:
             last: Update | None = None
             quiet = 0.0
@@ -170,7 +155,8 @@ class Run:
                 quiet += pause
                 await asyncio.sleep(pause)
         finally:
-            watch.close()
+            # Also where the generator is dropped and collected: nobody has to close it.
+            self._watched(-1)
 
     # -- for Chats and Saver -------------------------------------------------------------------------------
 

@@ -95,8 +95,8 @@ def objection(answer: str, stop_reason: StopReason | None, *, replaced: int, pre
     size = estimate_tokens(answer)
     if size >= replaced:
         return f"it has {size} tokens and would replace {replaced}"
-    # "OK", or what else a turn wanted to hear: no summary is as short as that, nor one word in two hundred; and one that
-    # lost three quarters of the summary before it was told to forget.
+    # "OK", or what else a turn wanted to hear: no summary is as short as that, nor one word in two hundred; and one
+    # that lost three quarters of the summary before it was told to forget.
     least = min(max(_LEAST if replaced > 100 else 1, replaced // 200, previous // 4), target // 4)
     if size < least:
         return f"it has {size} tokens, too few to stand for {replaced}"

@@ -153,25 +153,31 @@ class Chat:
     async def attach(self, conversation: str, request: gr.Request) -> AsyncGenerator[list[Any], None]:
         """Goes on drawing a reply that runs already: after a reload, in a second tab, in another process."""
         language, tab = _language(request), self._tab(request)
+        # A generator that yields nothing would empty everything it is wired to.
+        yield [gr.skip()] * 5
         try:
             opened = await self._opened(tab, request, conversation)
-            while opened is not None and not tab.busy and not tab.gone:
-                if opened.run is not None:
-                    async with aclosing(self._frames(opened.run, opened.turns[:-1], tab, language)) as frames:
-                        async for frame in frames:
-                            yield frame
-                    return
-                if not opened.busy_for:
-                    return
-                shown = show.conversation(opened.turns, language)
-                yield [shown, gr.skip(), gr.skip(), gr.skip(), gr.skip()]
-                await asyncio.sleep(1)
-                opened = await self._opened(tab, request, conversation)
-                if opened is not None and not opened.busy_for and opened.run is None:
-                    shown = show.conversation(opened.turns, language)
-                    yield [shown, shown, gr.skip(), _continue(opened), gr.skip()]
+            if opened is None or tab.busy:
+                return
+            if opened.run is not None:
+                async with aclosing(self._frames(opened.run, opened.turns[:-1], tab, language)) as frames:
+                    async for frame in frames:
+                        yield frame
+            elif opened.busy_for:
+                async with aclosing(self._elsewhere(opened, tab, language)) as frames:
+                    async for frame in frames:
+                        yield frame
         except Exception:
             logger.exception("app.attach_failed")
+
+    async def _elsewhere(self, opened: Conversation, tab: Tab, language: str) -> AsyncGenerator[list[Any], None]:
+        """A reply that another process is writing, as it gets into the store: once a second."""
+        while opened.busy_for and opened.run is None and not tab.gone and not tab.busy:
+            yield [show.conversation(opened.turns, language), *[gr.skip()] * 4]
+            await asyncio.sleep(1)
+            opened = await asyncio.to_thread(self.chats.open, opened.owner, opened.id)
+        shown = show.conversation(opened.turns, language)
+        yield [shown, shown, gr.skip(), _continue(opened), gr.skip()]
 
     async def go_on(
         self,

@@ -1,5 +1,5 @@
-// What Gradio's chat leaves out: Escape stops, the focus comes back after a turn, the icon buttons have names, the
-// address names the conversation, and a text that was not sent comes back into the text box.
+// What Gradio's chat leaves out: Escape stops, focus and placeholder come back after a turn, the icon buttons have
+// names, the address names the conversation, and a text that was not sent comes back into the text box.
 (() => {
   const labels = __LABELS__;
   const words = labels[(navigator.language || "en").split("-")[0]] || labels.en;
@@ -47,6 +47,7 @@
     document.querySelectorAll("button.stop-button").forEach((each) => name(each, words.stop));
     const area = box();
     if (!area) return;
+    if (!area.placeholder) area.placeholder = words.placeholder;
     const lost = !document.activeElement || document.activeElement === document.body;
     if (locked && !area.disabled && lost) area.focus({ preventScroll: true });
     locked = area.disabled;
@@ -60,6 +61,6 @@
   new MutationObserver(() => {
     if (!due) due = requestAnimationFrame(() => { due = 0; look(); });
   }).observe(document.documentElement, {
-    subtree: true, childList: true, attributes: true, attributeFilter: ["disabled", "class"],
+    subtree: true, childList: true, attributes: true, attributeFilter: ["disabled", "class", "placeholder"],
   });
 })();

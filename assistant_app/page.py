@@ -13,26 +13,11 @@ from . import words
 from .chat import Chat
 from .header import Header
 
-# Chats that are answered at once; Gradio's default is one. Chats' limits say no in words, a full queue freezes the page.
+# Chats answered at once; Gradio's default is one. Chats' limits say no in words, a full queue would freeze the page.
 CONCURRENCY = 200
 
 _T = words.i18n()
 _JS = (Path(__file__).parent / "page.js").read_text("utf-8")
-
-
-class ChatTextbox(gr.Textbox):
-    """A text box that keeps its placeholder: ChatInterface empties it with each turn and never brings it back."""
-
-    def get_block_name(self) -> str:
-        return "textbox"
-
-    @property
-    def placeholder(self) -> Any:
-        return self._placeholder
-
-    @placeholder.setter
-    def placeholder(self, value: Any) -> None:
-        self._placeholder = value or _T("chat.placeholder")
 
 
 class Parts(NamedTuple):
@@ -68,8 +53,8 @@ def _lay_out(chat: Chat) -> Parts:
     conversation = gr.Textbox("", visible=False, label="Conversation id")
     intent = gr.Textbox("", visible=False, label="Intent")
     kept = gr.Textbox("", visible="hidden", label="Kept text", elem_id="kept")
-    # Changes once a turn, at its end. A State is no part of what the endpoint answers. (The change of ChatInterface's own
-    # chatbot_state is of no use: it happens in an event without queue, and Gradio tells of those only from the queue.)
+    # Changes once a turn, at its end. A State is no part of what the endpoint answers. (ChatInterface's chatbot_state
+    # is of no use for that: it changes in an event without queue, and Gradio tells of changes only from the queue.)
     ended = gr.State("")
     settings = _settings(chat.header.default_model)
     interface = gr.ChatInterface(
@@ -85,7 +70,7 @@ def _lay_out(chat: Chat) -> Parts:
             feedback_options=None,
             elem_id="chat",
         ),
-        textbox=ChatTextbox(
+        textbox=gr.Textbox(
             label=_T("chat.textbox"),
             placeholder=_T("chat.placeholder"),
             container=False,
@@ -221,7 +206,7 @@ def _drawn(parts: Parts) -> list[Any]:
 def head() -> str:
     """The page's script, with the words it needs."""
     labels = {
-        language: {name: words.say(f"chat.{name}", language) for name in ("send", "stop")}
+        language: {name: words.say(f"chat.{name}", language) for name in ("send", "stop", "placeholder")}
         for language in words.LANGUAGES
     }
     return f"<script>{_JS.replace('__LABELS__', _json(labels))}</script>"

@@ -1,4 +1,4 @@
-"""What the accordion holds, on its way to a conversation's settings and back. Nothing raises here: the client checks."""
+"""What the accordion holds, on its way to a conversation's settings and back. Nothing raises: the client checks."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "settings.top_p": ("Top-p", "Top-p"),
     "settings.top_p.info": (
-        "Share of the likeliest words to choose from, 0 to 1; empty: the model's own.",
-        "Parte de las palabras más probables entre las que elige, de 0 a 1; vacío: la del modelo.",
+        "Share of the likeliest words, 0 to 1; empty: the model's own.",
+        "Parte de las palabras más probables, de 0 a 1; vacío: la del modelo.",
     ),
     "settings.max_tokens": ("Max tokens", "Máximo de tokens"),
     "settings.max_tokens.info": (

@@ -795,6 +795,42 @@ def test_the_end_of_a_run_that_lost_its_lease_is_refused_too(place: Place) -> No
     assert say(chats, id, run.turn_id, "y").snapshot().error is None
 
 
+def test_what_an_interrupted_turn_brought_is_remembered_though_its_memory_was_never_saved(place: Place) -> None:
+    gate, client = Gate(), Scripted()
+    chats, other = place.chats(Scripted(("ok", END), ("half", gate, END)), grace=None), place.chats(client)
+    id = chats.create("ana").id
+    first = say(chats, id, None, "one")
+    document = Document.from_text("the notes")
+    run = chats.submit("ana", id, first.turn_id, "two", documents=[document])
+    assert gate.reached.wait(30)
+    chats.tick()
+    place.clock.now += LEASE
+    say(other, id, run.turn_id, "three")
+    assert [message.text for message in client.asked[0]] == ["one", "ok", "two", "half", "three"]
+    assert client.asked[0][0].documents == (document,)
+
+
+def test_a_run_that_ends_while_the_saver_saves_has_not_lost_anything(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    chats = place.chats(Scripted(("half", gate, END)), grace=None)
+    id = chats.create("ana").id
+    run = chats.submit("ana", id, None, "x")
+    assert gate.reached.wait(30)
+    save = chats.store.save_growing
+
+    def late(growing: Any, seconds: float) -> set[str]:
+        gate.open()
+        assert run.wait(30)
+        return save(growing, seconds)
+
+    monkeypatch.setattr(chats.store, "save_growing", late)
+    chats.tick()
+    assert run.snapshot().error is None
+    assert turns(chats, id) == [("x", "half", "end_turn")]
+
+
 def test_a_run_that_is_merely_late_interrupts_nothing(place: Place) -> None:
     gate = Gate()
     chats = place.chats(Scripted(("half", gate, END)))

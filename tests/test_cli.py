@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import os
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from assistant.cli import cli, run_command
 from tests.bedrock_server import BedrockServer, Fault, Reply
@@ -195,14 +197,12 @@ def test_without_aws_the_embedded_model_answers() -> None:
     assert result.stderr == ""
 
 
-def test_serve_without_the_page_says_what_to_install(tmp_path: Path) -> None:
-    program = (
-        "import sys; sys.modules['assistant_app'] = None\n"
-        "from assistant.cli import run_command, cli\nrun_command(cli, ['serve'])"
-    )
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+def test_serve_without_the_page_says_what_to_install(run: Run, mocker: MockerFixture) -> None:
+    find = importlib.util.find_spec
+    mocker.patch("importlib.util.find_spec", lambda name: None if name == "gradio" else find(name))
+    result = run("serve")
     assert result.returncode == 1
-    assert 'pip install "assistant[app]"' in result.stderr
+    assert '(gradio): pip install "assistant[app]"' in result.stderr
 
 
 def test_the_version_is_the_packages(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -51,9 +52,11 @@ class ConverseWire:
             config["topP"] = request.top_p
         if request.stop_sequences:
             config["stopSequences"] = list(request.stop_sequences)
+        # Two documents of one name are refused, wherever they stand in the conversation.
+        numbers = itertools.count(1)
         body: dict[str, Any] = {
             "modelId": request.model,
-            "messages": [_message(message) for message in request.messages],
+            "messages": [_message(message, numbers) for message in request.messages],
             "inferenceConfig": config,
         }
         if request.system:
@@ -182,8 +185,8 @@ def _usage(reported: dict[str, Any]) -> Usage:
     )
 
 
-def _message(message: Message) -> dict[str, Any]:
-    content = [_document(document, index) for index, document in enumerate(message.documents, 1)]
+def _message(message: Message, numbers: Iterator[int]) -> dict[str, Any]:
+    content = [_document(document, numbers) for document in message.documents]
     if message.cache and content:
         content.append(CACHE_POINT)
     if message.text.strip():
@@ -196,11 +199,12 @@ def _message(message: Message) -> dict[str, Any]:
     return {"role": message.role, "content": content}
 
 
-def _document(document: Document, index: int) -> dict[str, Any]:
+def _document(document: Document, numbers: Iterator[int]) -> dict[str, Any]:
     if document.is_image:
         return {"image": {"format": document.format, "source": {"bytes": document.data}}}
     if document.is_text:
         # Every model reads text; not every one takes documents.
         return {"text": document_text(document)}
     # The service's own guide: names can carry instructions to the model, so a neutral one goes out.
-    return {"document": {"format": document.format, "name": f"document-{index}", "source": {"bytes": document.data}}}
+    name = f"document-{next(numbers)}"
+    return {"document": {"format": document.format, "name": name, "source": {"bytes": document.data}}}

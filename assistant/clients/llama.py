@@ -412,8 +412,8 @@ def reading_speed(file: GgufFile) -> float:
 
 
 def learn_reading_speed(file: GgufFile, tokens: int, per_second: float) -> None:
-    """Takes up what the engine measured. Short readings tell little: they are mostly overhead."""
-    if tokens >= 32 and per_second > 0:
+    """Takes up what the engine measured. Short readings tell little: they are mostly overhead and waiting for others."""
+    if tokens >= 128 and per_second > 0:
         before = _reading_speeds.get(file.path, per_second)
         _reading_speeds[file.path] = (before + per_second) / 2
 
