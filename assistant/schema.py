@@ -127,7 +127,7 @@ def add_turn(tx: sa.Connection, conversation_id: str, parent: str | None, turn: 
     """Stores a turn that begins, and what it brings along; False where it is there already."""
     if tx.execute(sa.select(turns.c.id).where(turns.c.id == turn.id)).first() is not None:
         return False
-    row = {"id": turn.id, "conversation_id": conversation_id, "parent": parent, "user_text": turn.user}
+    row: dict[str, Any] = {"id": turn.id, "conversation_id": conversation_id, "parent": parent, "user_text": turn.user}
     row |= {"usage": turn.usage.to_dict(), "model": turn.model, "created_at": now, "updated_at": now}
     row["documents"] = [document.id for document in turn.documents]
     tx.execute(turns.insert().values(row))

@@ -17,7 +17,7 @@ from .memory import Context, Memory, MemoryTurn, SummaryBufferMemory, memory_fro
 from .messages import Message, Notice, Turn, Usage
 from .prompts import FewShotPrompt, PromptTemplate
 from .reply import Reply, ReplyState
-from .tokens import estimate_tokens
+from .tokens import calibrate, estimate_request, estimate_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -336,7 +336,9 @@ class ChatSession:
         if self.verbose:
             extra = {"messages": composed.messages, "system": composed.system, "settings": given}
             logger.info("session.request %s", extra, extra={"event": "session.request", **extra})
-        return self.client.stream(composed.messages, system=composed.system, **given)
+        reply = self.client.stream(composed.messages, system=composed.system, **given)
+        reply.state.on_end(lambda state: _calibrate(state, composed))
+        return reply
 
     def _begin(self, turn: Turn, before: str, reply: Reply, finish: Callable[[ReplyState], None]) -> Reply:
         turn.model = reply.model
@@ -384,6 +386,15 @@ class ChatSession:
         cost = "" if usage.cost is None else f" · {usage.cost:.6f} USD"
         parts.append(f"*{usage.total_input_tokens} + {usage.output_tokens} tokens{cost}*")
         return "\n\n---\n\n".join(parts).replace("$", "\\$")
+
+
+def _calibrate(state: ReplyState, composed: Composed) -> None:
+    """What the model read corrects the estimates for it. Files and images are guesses and tell nothing of its words."""
+    if state.usage is None or state.model is None or not state.usage.total_input_tokens:
+        return
+    if all(document.is_text for message in composed.messages for document in message.documents):
+        estimated = estimate_request(composed.messages, composed.system)
+        calibrate(state.model, estimated, state.usage.total_input_tokens)
 
 
 def _log_to_stderr() -> None:

@@ -96,7 +96,9 @@ class Chat:
         settings: dict[str, Any],
         intent: str,
     ) -> Run:
-        tab.starting, tab.stopping = True, False
+        async with tab.order:
+            # An undo that is under way comes first.
+            tab.starting, tab.stopping = True, False
         work = asyncio.ensure_future(
             asyncio.to_thread(self._submit, owner, conversation_id or tab.conversation, history, text, settings, intent)
         )
@@ -232,20 +234,20 @@ class Chat:
         except Exception:
             logger.exception("app.stop_failed")
 
-    async def undo(self, conversation: str, history: list[Any], request: gr.Request) -> None:
-        """Takes the last turn out of the line, if it is the one that this page shows as the last.
+    async def undo(self, conversation: str, history: list[Any], undone: gr.UndoData, request: gr.Request) -> None:
+        """Takes the last turn out of the line, if it is the one that this page took out of its chat.
 
-        Gradio takes it out of the chat meanwhile; `settle` draws what is stored where that went otherwise.
+        `history` is the chat without it: Gradio is always faster. `settle` draws what is stored where that went otherwise.
         """
         tab, owner, language = self._tab(request), owner_of(request), _language(request)
         async with tab.order:
             try:
                 opened = await asyncio.to_thread(self.chats.open, owner, conversation or tab.conversation)
-                ids = [turn.id for turn in opened.turns]
-                last = show.last_turn(history, opened.turns)
-                if not ids or last != ids[-1]:
+                before = [*(turn.id for turn in opened.turns[:-1])]
+                to = show.last_turn(history, opened.turns)
+                seen = opened.turns and opened.turns[-1].user.strip() == show.text_of(undone.value).strip()
+                if not seen or to != (before[-1] if before else None):
                     raise StaleConversationError("The page does not show the last turn.")
-                to = ids[-2] if len(ids) > 1 else None
                 await asyncio.to_thread(self.chats.rewind, owner, opened.id, to)
             except Exception as error:
                 tab.refused = Refused("", _explained(error, language))

@@ -190,7 +190,7 @@ def last_turn(history: Any, turns: Sequence[Turn]) -> str | None:
             at = position[given]
         elif isinstance(each, Mapping) and each.get("role") == "user":
             following = turns[at + 1] if at + 1 < len(turns) else None
-            if following is not None and _text(each) == following.user:
+            if following is not None and text_of(each) == following.user:
                 at += 1
     return turns[at].id if at >= 0 else None
 
@@ -205,8 +205,10 @@ def _metadata(given: Any) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _text(given: Mapping[str, Any]) -> str:
-    content = given.get("content")
+def text_of(content: Any) -> str:
+    """The text of a message's content, however Gradio wraps it: a str, parts, or a message."""
+    if isinstance(content, Mapping):
+        content = content.get("content", content.get("text"))
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
@@ -231,5 +233,5 @@ def _essence(shown: Iterable[Mapping[str, Any]]) -> tuple[list[tuple[Any, str]],
         if metadata.get("log") == _NOTE:
             notes.add(metadata.get("id"))
         elif not metadata.get("title"):
-            texts.append((each.get("role"), _text(each)))
+            texts.append((each.get("role"), text_of(each)))
     return texts, notes

@@ -18,7 +18,7 @@ from tests.bedrock_server import ACCESS_KEY, SECRET_KEY, BedrockServer, Fault
 from tests.wires import CLAUDE, LONG, NOVA, both_wires, client_of, session_of, set_environment
 
 
-@pytest.fixture()
+@pytest.fixture
 def server() -> Iterator[BedrockServer]:
     with BedrockServer() as server:
         yield server
@@ -30,13 +30,13 @@ def secure() -> Iterator[BedrockServer]:
         yield server
 
 
-@pytest.fixture()
+@pytest.fixture
 def tls(secure: BedrockServer) -> BedrockServer:
     secure.requests.clear()
     return secure
 
 
-@pytest.fixture()
+@pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home with a credentials file of its own; the environment names no keys."""
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
@@ -125,7 +125,7 @@ def test_a_bearer_token_never_goes_over_plain_http(
     model: str, server: BedrockServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_environment(monkeypatch, {**server.env, "AWS_BEARER_TOKEN_BEDROCK": server.bearer_token})
-    with pytest.raises(InvalidRequestError, match="(?i)https"):
+    with pytest.raises(InvalidRequestError, match=r"(?i)https"):
         client_of().complete("hola", model=model)
     assert server.requests == []
 
@@ -167,7 +167,9 @@ def test_a_profile_that_does_not_exist_is_named_and_nothing_else_is_tried(
 
 
 @both_wires
-@pytest.mark.parametrize("left", [(), ("AWS_ACCESS_KEY_ID",), ("AWS_SECRET_ACCESS_KEY",)], ids=["none", "key", "secret"])
+@pytest.mark.parametrize(
+    "left", [(), ("AWS_ACCESS_KEY_ID",), ("AWS_SECRET_ACCESS_KEY",)], ids=["none", "key", "secret"]
+)
 def test_missing_and_partial_keys_are_credentials_errors_before_any_request(
     left: tuple[str, ...], model: str, server: BedrockServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from assistant import BedrockClient, InvalidRequestError, ModelAccessError, ModelNotFoundError
-from assistant.clients import bedrock
 from assistant.clients.rules import LEARNED
 from assistant.messages import Message, Notice, ThinkingDelta, Usage
 from tests.bedrock_server import BedrockServer, Fault, Recorded, Reply
 from tests.bedrock_wire import NO_TEMPERATURE
-from tests.wires import CLAUDE, NOVA, Reader, both_wires, caught, client_of, session_of, set_environment
+from tests.wires import CLAUDE, NOVA, both_wires, caught, client_of, session_of, set_environment
 
 OPUS = "us.anthropic.claude-opus-4-7"
 TEAM = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6"
@@ -27,7 +26,7 @@ def module_server() -> Iterator[BedrockServer]:
         yield server
 
 
-@pytest.fixture()
+@pytest.fixture
 def server(module_server: BedrockServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[BedrockServer]:
     set_environment(monkeypatch, module_server.env)
     LEARNED.clear()
@@ -45,7 +44,7 @@ def shared() -> BedrockClient:
     return client_of()
 
 
-@pytest.fixture()
+@pytest.fixture
 def client(server: BedrockServer, shared: BedrockClient) -> BedrockClient:
     return shared
 
@@ -124,7 +123,9 @@ def test_a_base_id_gets_the_profile_of_the_regions_geography_and_else_the_global
     assert BedrockClient(region=region).resolve("anthropic.claude-opus-4-7")[0].id == called
 
 
-@pytest.mark.parametrize("model", ["anthropic.claude-instant-v1", "claude-v2", "claude-3-haiku", "titan-text-express-v1"])
+@pytest.mark.parametrize(
+    "model", ["anthropic.claude-instant-v1", "claude-v2", "claude-3-haiku", "titan-text-express-v1"]
+)
 def test_a_retired_model_is_refused_before_anything_is_sent_and_names_todays(
     model: str, client: BedrockClient, server: BedrockServer
 ) -> None:
@@ -132,77 +133,6 @@ def test_a_retired_model_is_refused_before_anything_is_sent_and_names_todays(
         client.stream("hola", model=model)
     assert "model=" in error.value.hint
     assert server.requests == []
-
-
-# --- application inference profiles -----------------------------------------------------------------------------------
-
-
-def test_an_application_profile_has_the_wire_and_the_rules_of_the_model_behind_it(server: BedrockServer) -> None:
-    client = client_of()
-    reply = client.stream("hola", model=TEAM, temperature=0.5, top_p=0.5, extra={"anthropic_beta": ["x"]})
-    assert server.requests == [], "stream() makes no request"
-    reply.drain()
-    assert [recorded.operation for recorded in server.requests] == [
-        "GetInferenceProfile",
-        "InvokeModelWithResponseStream",
-    ]
-    body = server.requests[-1].body
-    assert (body["temperature"], "top_p" in body) == (0.5, False)
-    assert codes(reply.notices) == ["parameter_left_out"]
-    assert reply.usage is not None
-    assert reply.usage.cost == client.model_info("claude-haiku-4-5").cost(reply.usage)
-    assert client.model_info(TEAM).name == "claude-haiku-4-5"
-
-
-def test_an_application_profile_is_looked_up_once(server: BedrockServer) -> None:
-    client = client_of()
-    for _ in range(3):
-        client.complete("hola", model=TEAM)
-    client.count_tokens("hola", model=TEAM)
-    assert [r.operation for r in server.requests].count("GetInferenceProfile") == 1
-
-
-def test_a_listing_tells_of_application_profiles_too(server: BedrockServer) -> None:
-    client = client_of()
-    assert TEAM in {info.id for info in client.models()}
-    client.complete("hola", model=TEAM)
-    assert "GetInferenceProfile" not in {r.operation for r in server.requests}
-
-
-def test_a_profile_that_may_not_be_looked_up_is_called_on_converse_with_a_notice(server: BedrockServer) -> None:
-    server.deny.add("GetInferenceProfile")
-    client = client_of()
-    reply = client.complete("hola", model=TEAM)
-    assert codes(reply.notices) == ["profile_unknown"]
-    assert server.requests[-1].operation == "ConverseStream"
-    assert server.requests[-1].model == TEAM
-    assert client.complete("hola", model=TEAM).notices == []
-    assert [r.operation for r in server.requests].count("GetInferenceProfile") == 1
-
-
-def test_a_failed_look_up_that_may_pass_is_made_again(server: BedrockServer) -> None:
-    server.faults["GetInferenceProfile"] = Fault("ServiceUnavailableException")
-    client = client_of()
-    client.complete("hola", model=TEAM)
-    del server.faults["GetInferenceProfile"]
-    client.complete("hola", model=TEAM)
-    assert server.requests[-1].operation == "InvokeModelWithResponseStream"
-
-
-def test_cancel_does_not_wait_for_a_look_up(server: BedrockServer) -> None:
-    server.faults["GetInferenceProfile"] = Fault("hang")
-    reader = Reader(client_of().stream("hola", model=TEAM))
-    assert server.wait_until(lambda: server.requests)
-    reader.reply.cancel()
-    reader.join()
-    assert (reader.reply.stop_reason, len(server.requests)) == ("cancelled", 1)
-
-
-def test_the_rules_of_a_looked_up_profile_are_checked_at_the_first_step(server: BedrockServer) -> None:
-    reply = client_of().stream("hola", model=TEAM, extra={"misspelt": 1})
-    with pytest.raises(InvalidRequestError, match="misspelt"):
-        reply.drain()
-    assert inferences(server) == []
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------
@@ -388,7 +318,12 @@ def test_usage_counts_the_cache_and_costs_by_the_models_price(
     server.script(Reply("Hola", input_tokens=100, output_tokens=7, cache_read=50, cache_write=20))
     usage = client.complete("hola", model=model).usage
     assert usage is not None
-    assert (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens) == (100, 7, 50, 20)
+    assert (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens) == (
+        100,
+        7,
+        50,
+        20,
+    )
     assert usage.cost == client.model_info(model).cost(Usage(100, 7, 50, 20))
 
 
@@ -424,35 +359,7 @@ def test_the_exact_request_is_logged_at_debug_without_credentials(
     assert server.env["AWS_SECRET_ACCESS_KEY"] not in str([vars(record) for record in caplog.records])
 
 
-# --- listing, counting, options ---------------------------------------------------------------------------------------
-
-
-def test_the_listing_is_kept_until_it_expires(server: BedrockServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = client_of()
-    first = client.models()
-    count = len(server.requests)
-    assert client.models() == first
-    assert len(server.requests) == count
-    client.models(refresh=True)
-    assert len(server.requests) == 2 * count
-    monkeypatch.setattr(bedrock, "LISTING_SECONDS", 0.0)
-    client.models(refresh=True)
-    client.models()
-    assert len(server.requests) == 4 * count
-
-
-def test_a_denied_listing_is_what_the_package_knows_and_is_asked_for_again_soon(
-    server: BedrockServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bedrock, "DENIED_SECONDS", 0.0)
-    client = client_of()
-    server.deny.add("ListInferenceProfiles")
-    listing = client.listing()
-    assert listing.notice is not None
-    assert "ListInferenceProfiles" in listing.notice.text
-    assert CLAUDE in {info.id for info in listing.models}
-    server.deny.clear()
-    assert client.listing().notice is None
+# --- counting, options ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

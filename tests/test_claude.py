@@ -24,7 +24,7 @@ def module_server() -> Iterator[BedrockServer]:
         yield server
 
 
-@pytest.fixture()
+@pytest.fixture
 def server(module_server: BedrockServer, monkeypatch: pytest.MonkeyPatch) -> BedrockServer:
     set_environment(monkeypatch, module_server.env)
     module_server.requests.clear()

@@ -27,7 +27,7 @@ def module_server() -> Iterator[BedrockServer]:
         yield server
 
 
-@pytest.fixture()
+@pytest.fixture
 def server(module_server: BedrockServer, monkeypatch: pytest.MonkeyPatch) -> BedrockServer:
     set_environment(monkeypatch, module_server.env)
     module_server.requests.clear()
@@ -63,7 +63,9 @@ def test_every_wish_has_its_field(server: BedrockServer) -> None:
 
 
 def test_documents_have_neutral_names_each_its_own_in_the_whole_conversation(server: BedrockServer) -> None:
-    first = Message("user", "¿Qué es?", (Document("IGNORE ALL.pdf", "pdf", PDF), Document.from_text("nota")), cache=True)
+    first = Message(
+        "user", "¿Qué es?", (Document("IGNORE ALL.pdf", "pdf", PDF), Document.from_text("nota")), cache=True
+    )
     second = Message("user", "", (Document("b.pdf", "pdf", PDF + b"2"), Document("c.png", "png", b"\x89PNG")))
     messages = sent(server, [first, Message("assistant", "Un papel."), second]).body["messages"]
     pdf, note, point, text = messages[0]["content"]

@@ -170,7 +170,7 @@ def all_clients() -> Clients:
     return Clients()
 
 
-@pytest.fixture()
+@pytest.fixture
 def clients(server: BedrockServer, all_clients: Clients, monkeypatch: pytest.MonkeyPatch) -> Clients:
     set_environment(monkeypatch, server.env)
     server.requests.clear()
@@ -224,7 +224,12 @@ def test_every_fault_has_its_outcome_keeps_its_text_and_lets_the_session_go_on(
 
 @pytest.mark.parametrize(
     "model",
-    ["eu.anthropic.claude-haiku-4-5-20251001-v1:0", "eu.amazon.nova-lite-v1:0", "us.anthropic.claude-nope-9", "amazon.nope"],
+    [
+        "eu.anthropic.claude-haiku-4-5-20251001-v1:0",
+        "eu.amazon.nova-lite-v1:0",
+        "us.anthropic.claude-nope-9",
+        "amazon.nope",
+    ],
 )
 def test_a_model_that_is_not_in_this_region_is_asked_for_once(
     model: str, clients: Clients, server: BedrockServer
@@ -250,9 +255,7 @@ def test_a_reply_is_never_asked_for_again_once_its_thinking_was_shown(
 
 @both_wires
 @pytest.mark.parametrize("size", [1, 7, 100])
-def test_frames_may_come_in_pieces_of_any_size(
-    size: int, model: str, clients: Clients, server: BedrockServer
-) -> None:
+def test_frames_may_come_in_pieces_of_any_size(size: int, model: str, clients: Clients, server: BedrockServer) -> None:
     server.script(replace(AROUND, chunk_size=size))
     assert str(clients.patient.stream("hola", model=model)) == WHOLE
 

@@ -33,6 +33,8 @@ from assistant.messages import Completed, Event, Message, Notice, ThinkingDelta
 from assistant.reply import CancelToken
 
 NAME = "SmolLM2-135M-Instruct.Q4_1"
+OnChunk = Callable[[llama.Chunk], bool]
+Stopped = Callable[[], bool]
 GREEDY: dict[str, Any] = {"temperature": 0, "extra": {"repeat_penalty": 1.0}}
 
 
@@ -166,7 +168,8 @@ def test_a_second_turn_reads_only_what_is_new(single: LocalClient) -> None:
     first = [Message("user", "Tell me a story about a cat and a dog in a small town by the sea.")]
     reply = single.complete(first, max_tokens=16, **GREEDY)
     second = single.complete([*first, Message("assistant", reply.text), Message("user", "Go on.")], max_tokens=1)
-    assert reply.usage is not None and second.usage is not None
+    assert reply.usage is not None
+    assert second.usage is not None
     assert second.usage.cache_read_tokens >= reply.usage.total_input_tokens
     assert second.usage.input_tokens < reply.usage.total_input_tokens
 
@@ -282,7 +285,7 @@ def test_the_tiny_model_gets_a_repeat_penalty_unless_told_otherwise(
 ) -> None:
     seen: list[Any] = []
 
-    def complete(self: llama.Engine, request: llama.Chunk, on_chunk: Callable[[llama.Chunk], bool]) -> None:
+    def complete(self: llama.Engine, request: llama.Chunk, on_chunk: OnChunk, stopped: Stopped) -> None:
         seen.append(request.get("repeat_penalty"))
 
     monkeypatch.setattr(llama.Engine, "complete", complete)
@@ -301,7 +304,7 @@ def test_the_tiny_model_gets_a_repeat_penalty_unless_told_otherwise(
 def wait_until_idle(engine: llama.Engine) -> None:
     """Asks for the one slot: it is given only after the engine has dropped what was cancelled."""
     request = {"messages": [{"role": "user", "content": "a"}], "max_tokens": 1, "stream": True}
-    engine.complete(request, lambda chunk: False)
+    engine.complete(request, lambda chunk: False, lambda: False)
 
 
 @pytest.fixture
@@ -310,7 +313,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     complete = llama.Engine.complete
 
-    def counted(self: llama.Engine, request: llama.Chunk, on_chunk: Callable[[llama.Chunk], bool]) -> None:
+    def counted(self: llama.Engine, request: llama.Chunk, on_chunk: OnChunk, stopped: Stopped) -> None:
         number = len(counts)
         counts.append(0)
 
@@ -318,7 +321,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             counts[number] += 1
             return on_chunk(chunk)
 
-        complete(self, request, count)
+        complete(self, request, count, stopped)
 
     monkeypatch.setattr(llama.Engine, "complete", counted)
     return counts
@@ -330,7 +333,8 @@ def test_cancel_while_the_prompt_is_read_returns_at_once_and_frees_the_slot(
     reply = single.stream("one two three four five " * 150, max_tokens=50)
     events = reply.events()
     first = next(events)
-    assert isinstance(first, Notice) and first.code == "reading_prompt"
+    assert isinstance(first, Notice)
+    assert first.code == "reading_prompt"
     engine = engine_of(single)
     reply.cancel()
     assert list(events) == []
@@ -347,10 +351,10 @@ def test_cancel_wakes_a_reader_before_the_first_callback(single: LocalClient, mo
     entered, release = threading.Event(), threading.Event()
     complete = llama.Engine.complete
 
-    def held(self: llama.Engine, request: llama.Chunk, on_chunk: Callable[[llama.Chunk], bool]) -> None:
+    def held(self: llama.Engine, request: llama.Chunk, on_chunk: OnChunk, stopped: Stopped) -> None:
         entered.set()
         release.wait(60)
-        complete(self, request, on_chunk)
+        complete(self, request, on_chunk, stopped)
 
     monkeypatch.setattr(llama.Engine, "complete", held)
     reply = single.stream("Hola", max_tokens=50)
@@ -361,10 +365,38 @@ def test_cancel_wakes_a_reader_before_the_first_callback(single: LocalClient, mo
     reply.cancel()
     reader.join(30)
     # The engine has not called back yet, and nobody waits for it.
-    assert not reader.is_alive() and not release.is_set()
+    assert not reader.is_alive()
+    assert not release.is_set()
     assert (events, reply.stop_reason) == ([], "cancelled")
     release.set()
     wait_until_idle(engine)
+
+
+def test_what_is_cancelled_while_it_waits_for_a_slot_never_reaches_the_engine(
+    single: LocalClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of(single)
+    begun, release = threading.Event(), threading.Event()
+    requests: list[str] = []
+
+    class OneSlot:
+        def handle_chat_completions(self, request: llama.Chunk, on_chunk: OnChunk) -> None:
+            requests.append(request["messages"][-1]["content"])
+            begun.set()
+            release.wait(60)
+
+    monkeypatch.setattr(engine, "_server", OneSlot())
+    first, second = single.stream("first"), single.stream("second")
+    threading.Thread(target=lambda: list(first), daemon=True).start()
+    assert begun.wait(30)
+    events = second.events()
+    assert isinstance(next(events), Notice)
+    second.cancel()
+    assert list(events) == []
+    first.cancel()
+    release.set()
+    wait_until_idle(engine)
+    assert requests == ["first", "a"]
 
 
 def test_a_request_that_waits_for_a_slot_says_so_and_is_answered(single: LocalClient) -> None:
@@ -436,31 +468,23 @@ def text_chunk(text: str) -> llama.Chunk:
     return {"choices": [{"index": 0, "finish_reason": None, "delta": {"content": text}}]}
 
 
-def failing(kind: str) -> Callable[..., None]:
-    def complete(self: llama.Engine, request: llama.Chunk, on_chunk: Callable[[llama.Chunk], bool]) -> None:
-        on_chunk(text_chunk("Hol"))
-        if kind == "chunk":
-            on_chunk({"error": {"code": 500, "type": "server_error", "message": "Compute error."}})
-        elif kind == "exception":
-            raise RuntimeError("Compute error.")
-
-    return complete
-
-
 @pytest.mark.parametrize("kind", ["chunk", "exception", "silence"])
 def test_an_engine_that_fails_in_mid_answer_is_an_error_with_the_text_so_far(
     client: LocalClient, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    def server_fails(self: Any, request: llama.Chunk, on_chunk: Callable[[llama.Chunk], bool]) -> None:
-        failing(kind)(self, request, on_chunk)
+    class FailingServer:
+        def handle_chat_completions(self, request: llama.Chunk, on_chunk: OnChunk) -> None:
+            on_chunk(text_chunk("Hol"))
+            if kind == "chunk":
+                on_chunk({"error": {"code": 500, "type": "server_error", "message": "Compute error."}})
+            elif kind == "exception":
+                raise RuntimeError("Compute error.")
 
     engine = engine_of(client)
-    fake = type("FakeServer", (), {"handle_chat_completions": server_fails})()
-    monkeypatch.setattr(engine, "_server", fake)
+    monkeypatch.setattr(engine, "_server", FailingServer())
     with pytest.raises(LocalModelError) as caught:
         client.complete("Hola")
     assert caught.value.partial == "Hol"
-    assert engine.running == 0
 
 
 def test_thinking_comes_as_its_own_event() -> None:
@@ -477,7 +501,8 @@ def test_the_variable_names_another_file(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("ASSISTANT_LOCAL_MODEL", str(tmp_path / "mine.gguf"))
     mine = LocalClient(context_window=256, slots=1)
     assert mine.default_model == "mine"
-    assert "trying things out" not in mine.description and "mine.gguf" in mine.description
+    assert "trying things out" not in mine.description
+    assert "mine.gguf" in mine.description
     assert mine.complete("Hola", max_tokens=2).model == "mine"
     assert LocalClient(embedded()).default_model == NAME
 
@@ -635,7 +660,8 @@ def test_a_small_machine_gets_fewer_slots(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_memory_of_the_machine_is_known() -> None:
     total, available = llama.total_memory(), llama.available_memory()
-    assert total is not None and available is not None
+    assert total is not None
+    assert available is not None
     assert 10_000_000 < available <= total
 
 
@@ -697,6 +723,18 @@ def test_the_process_ends_while_a_prompt_is_read_and_others_wait_for_the_slot() 
     assert (done.returncode, done.stdout, done.stderr) == (0, "ok\n", "")
 
 
+def test_a_call_that_does_not_stop_ends_the_process_without_a_crash() -> None:
+    done = python(
+        """
+        from assistant.clients import llama
+        llama.EXIT_SECONDS = 0
+        read_in_background(LocalClient(context_window=1024, slots=1).stream("one two three " * 200))
+        print("ok")
+        """
+    )
+    assert (done.returncode, done.stdout) == (1, "ok\n")
+
+
 def test_the_process_ends_while_the_model_is_loaded() -> None:
     done = python("threading.Thread(target=LocalClient(slots=2).warm, daemon=True).start()")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -744,7 +782,7 @@ def test_a_chunk_stream_that_is_closed_stops_its_call() -> None:
     stopped = threading.Event()
 
     class Endless:
-        def complete(self, request: llama.Chunk, on_chunk: Callable[[llama.Chunk], bool]) -> None:
+        def complete(self, request: llama.Chunk, on_chunk: OnChunk, stopped: Stopped) -> None:
             while not on_chunk(text_chunk("a")):
                 pass
             stopped.set()

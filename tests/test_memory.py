@@ -407,13 +407,13 @@ def test_a_summary_at_its_cap_is_condensed() -> None:
 def test_a_summary_that_does_not_get_shorter_is_not_asked_for_for_ever() -> None:
     client = Summarizer()
     stubborn = FILLER * 40
-    client.answer = lambda prompt: stubborn
+    client.answer = lambda prompt: "\n".join(prompt.splitlines()[1:-5])[len(FILLER) :]
     memory = SummaryBufferMemory(client, max_token_limit=1000)
     memory.add_turn(*said(1))
     memory.summary = stubborn
     assert memory.flush(PATIENCE)
     assert memory.flush(PATIENCE)
-    assert len(client.prompts) == 1
+    assert len(client.prompts) == 1, "a sentence less is no condensing"
     assert memory.summary == stubborn.strip()
 
 
@@ -566,6 +566,45 @@ def test_an_undo_while_a_fold_is_under_way_wins(left: int) -> None:
     assert known(memory) == facts(left)
     assert memory.covered + len(memory.turns) == left
     assert memory.problem is None, "nothing failed"
+
+
+def test_a_fold_does_not_take_the_turn_that_has_become_the_newest() -> None:
+    client = Summarizer()
+    client.gate = threading.Event()
+    memory = SummaryBufferMemory(client, max_token_limit=500)
+    fill(memory, 12)
+    assert client.asked.wait(PATIENCE)
+    folding = client.prompts[0].count("<turn>")
+    memory.rewind(turns(folding))
+    client.gate.set()
+    assert memory.flush(PATIENCE)
+    assert memory.turns[-1].id == f"t{folding - 1}"
+    assert known(memory) == facts(folding)
+
+
+def test_an_edit_of_the_first_turn_while_a_fold_is_under_way_wins() -> None:
+    client = Summarizer()
+    client.gate = threading.Event()
+    memory = SummaryBufferMemory(client, max_token_limit=500)
+    fill(memory, 12)
+    assert client.asked.wait(PATIENCE)
+    memory.rewind([MemoryTurn("edited", *said(600)), *turns(12)[1:]])
+    client.gate.set()
+    assert memory.flush(PATIENCE)
+    assert known(memory) == facts(11, start=1) | facts(1, start=600)
+
+
+def test_an_edit_of_a_folded_turn_is_noticed_when_the_newest_goes_too() -> None:
+    memory = SummaryBufferMemory(Summarizer(), max_token_limit=700)
+    while memory.covered == 0 or len(memory.turns) < 3:
+        fill(memory, 1, start=memory.covered + len(memory.turns))
+        assert memory.flush(PATIENCE)
+    count = memory.covered + len(memory.turns)
+    edited = turns(count - 1)
+    edited[memory.covered - 1] = MemoryTurn("edited", *said(600))
+    memory.rewind(edited)
+    assert memory.flush(PATIENCE)
+    assert known(memory) == {fact for turn in edited for fact in FACT.findall(turn.user)}
 
 
 def test_an_edit_of_the_summary_while_a_fold_is_under_way_wins() -> None:

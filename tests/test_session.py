@@ -25,6 +25,7 @@ from assistant import (
 from assistant.buffers import BufferMemory
 from assistant.reply import CancelToken, SourceItem
 from assistant.session import CONTINUE
+from assistant.tokens import estimate_tokens
 from tests.scripted import ScriptedClient, ends
 
 SEED = """The following is a friendly conversation.
@@ -329,6 +330,16 @@ def test_a_running_turn_is_saved_as_interrupted() -> None:
     next(steps)
     turn = ChatSession.from_dict(client, session.to_dict()).transcript[0]
     assert (turn.reply, turn.stop_reason) == ("Ho", "interrupted")
+
+
+def test_what_a_model_reports_corrects_the_estimates_for_it() -> None:
+    session, _ = session_with(*[ends("x", usage=Usage(4000, 1)) for _ in range(3)], model="calibrated-model")
+    text = "una frase de ejemplo " * 100
+    plain = estimate_tokens(text)
+    for _ in range(3):
+        session.send(text)
+    assert estimate_tokens(text, "calibrated-model") > 1.3 * plain
+    assert estimate_tokens(text) == plain
 
 
 def test_stopping_from_another_thread_frees_the_session_for_the_next_turn() -> None:

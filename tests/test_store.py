@@ -146,6 +146,11 @@ def test_another_owner_can_neither_begin_nor_resume_nor_make_it_anew(store: Conv
     assert ids(store) == ["1"]
 
 
+def test_only_a_first_turn_makes_a_conversation(store: ConversationStore) -> None:
+    assert store.begin_turn("ana", "new", "x", Turn("x"), "l", LEASE, create=True).outcome == "not_found"
+    assert [each.id for each in store.list("ana")] == ["c"]
+
+
 def test_lists_hold_the_owner_s_own_the_last_changed_first(store: ConversationStore, clock: Clock) -> None:
     say(store, None, "1")
     for number in range(3):

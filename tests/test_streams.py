@@ -1,7 +1,7 @@
-"""Twenty streams at once on one client under a mix of faults: each reply is whole or marked, and nothing is left behind.
+"""Twenty streams at once on one client under a mix of faults: each reply is whole or marked, and nothing stays behind.
 
-An interleaving is a seed: it says which fault strikes which request, and what each reader does. The ordinary run takes a
-sample, `pytest -m soak` all of them.
+An interleaving is a seed: it says which fault strikes which request, and what each reader does. The ordinary run takes
+a sample, `pytest -m soak` all of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,16 @@ SAMPLE, FULL = 30, 500
 READ_TIMEOUT = 0.3
 
 BEFORE = ("ThrottlingException", "ServiceUnavailableException", "fin", "rst", "empty_body", "empty")
-WITHIN = ("fin", "rst", "clean_end", "cut_in_frame", "bad_crc", "not_json", "throttlingException", "nobodyKnowsException")
+WITHIN = (
+    "fin",
+    "rst",
+    "clean_end",
+    "cut_in_frame",
+    "bad_crc",
+    "not_json",
+    "throttlingException",
+    "nobodyKnowsException",
+)
 READERS = ("drain", "drain", "drain", "leave", "cancel", "cancel at once", "drop")
 
 

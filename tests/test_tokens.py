@@ -124,6 +124,17 @@ def test_every_script_has_its_own_rate(text: str, low: int, high: int) -> None:
     assert low <= estimate_tokens(text) <= high
 
 
+def test_letters_with_accents_and_words_of_other_languages_cost_more() -> None:
+    assert (
+        estimate_tokens("La canción según él también está ahí")
+        > estimate_tokens("La cancion segun el tambien esta ahi") + 5
+    )
+    assert (
+        estimate_tokens("la casa de la abuela que vive en el pueblo")
+        > estimate_tokens("a house of a granny who live at a hamlet") + 5
+    )
+
+
 def test_a_text_costs_what_its_parts_cost() -> None:
     for texts in (SPANISH, ENGLISH, CODE):
         whole = estimate_tokens("\n".join(texts * 50))

@@ -25,7 +25,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[BedrockServer]:
         yield server
 
 
-@pytest.fixture()
+@pytest.fixture
 def client(server: BedrockServer, monkeypatch: pytest.MonkeyPatch) -> BedrockClient:
     set_environment(monkeypatch, server.env)
     server.requests.clear()
@@ -73,7 +73,7 @@ def test_cancel_returns_from_an_opening_call_that_has_no_headers_yet(
 ) -> None:
     """The gate opens only after the reader is gone: it can't have waited for the response."""
     gate = threading.Event()
-    server.script(lambda recorded: gate.wait(LONG) and Reply("tarde") or Reply("nunca"))
+    server.script(lambda recorded: (gate.wait(LONG) and Reply("tarde")) or Reply("nunca"))
     reader = Reader(client.stream("hola", model=model))
     assert server.wait_until(lambda: len(server.requests) == 1)
     reader.reply.cancel()
@@ -124,7 +124,9 @@ def test_cancel_ends_a_back_off_without_another_request(
 
 
 @both_wires
-def test_a_reply_that_is_dropped_closes_its_connection(model: str, client: BedrockClient, server: BedrockServer) -> None:
+def test_a_reply_that_is_dropped_closes_its_connection(
+    model: str, client: BedrockClient, server: BedrockServer
+) -> None:
     server.script(Reply("uno dos tres", gate=threading.Event(), gate_after=1))
     steps = iter(client.stream("hola", model=model))
     next(steps)

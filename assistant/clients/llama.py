@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +25,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from ..errors import AssistantError, InvalidRequestError, LocalModelError
+from ..errors import InvalidRequestError, LocalModelError
 from ..reply import CancelToken
 
 logger = logging.getLogger("assistant")
@@ -35,6 +36,8 @@ Chunk = dict[str, Any]
 # reading, the other conversations and the interpreter's end wait for (about 1 s with the embedded model on 2 cores).
 # Measured there: 128 reads 3 to 10 % slower, 2048 no faster and makes the others stand still for 9 s.
 BATCH = 256
+# A larger model needs as long for fewer.
+LARGE_BYTES, LARGE_BATCH = 1_000_000_000, 64
 
 # Conversations beyond the slots keep what was read of them in memory, to this many MiB (llama.cpp's default: 8 GiB).
 PROMPT_CACHE_MIB = 256
@@ -42,8 +45,9 @@ PROMPT_CACHE_MIB = 256
 # What the engine takes beside the file and the conversations: compute buffers, tokenizer. Measured: 60 to 120 MB.
 OVERHEAD_BYTES = 150_000_000
 
-# Seconds that the interpreter's end waits for running calls. Each ends at its next callback, after one BATCH at most.
-EXIT_SECONDS = 15.0
+# Seconds that the interpreter's end waits for running calls. They end together, after two steps at most: 1 s, or 10
+# where ten others want the cores too.
+EXIT_SECONDS = 60.0
 
 # A token count takes milliseconds; more means that the engine's own server is gone.
 COUNT_SECONDS = 30.0
@@ -292,6 +296,7 @@ class Engine:
         self._key = secrets.token_hex(32)
         self._lock = threading.Lock()
         self._running = 0
+        self._places = threading.Semaphore(settings.slots)
         self._loops = False
         self._server = _start(file, settings, self._key)
         host, _, port = str(self._server.listening_address).removeprefix("http://").rpartition(":")
@@ -299,13 +304,14 @@ class Engine:
 
     @property
     def running(self) -> int:
-        """Requests in the engine, those that wait for a slot included."""
+        """Requests in the engine, and those that wait for a slot."""
         return self._running
 
-    def complete(self, request: Chunk, on_chunk: Callable[[Chunk], bool]) -> None:
+    def complete(self, request: Chunk, on_chunk: Callable[[Chunk], bool], stopped: Callable[[], bool]) -> None:
         """Runs one request, blocking; `on_chunk` gets each chunk, and returns True to stop.
 
-        Most errors of the engine come as a chunk. Raises InvalidRequestError where it can't build the prompt (a JSON
+        It waits for a slot here and not in the engine, which would begin to read even what was cancelled meanwhile, one
+        after the other: `stopped` is asked when the slot is there. Most errors of the engine come as a chunk. Raises InvalidRequestError where it can't build the prompt (a JSON
         schema or a chat template that it doesn't understand), LocalModelError for the rest.
         """
 
@@ -316,7 +322,10 @@ class Engine:
         with self._lock:
             self._running += 1
         try:
-            self._server.handle_chat_completions(request, seen)
+            with self._places:
+                if not stopped():
+                    with _calls.inside():
+                        self._server.handle_chat_completions(request, seen)
         except (ValueError, TypeError) as error:
             text = f"The local model does not take this request: {error}"
             raise InvalidRequestError(text, model=self.file.path.stem) from error
@@ -353,8 +362,8 @@ class Engine:
         # of it, and its destructor waits for ever: a first chunk tells that the loop runs.
         if not self._loops:
             request = {"messages": [{"role": "user", "content": "-"}], "stream": True, "return_progress": True}
-            with suppress(AssistantError):
-                self.complete(request, lambda chunk: True)
+            with suppress(ValueError, TypeError, RuntimeError):
+                self._server.handle_chat_completions(request, lambda chunk: True)
         self._server = None
 
 
@@ -385,7 +394,7 @@ def _start(file: GgufFile, settings: Settings, key: str) -> Any:
     # Divided evenly: each slot has a cache of its own, so that no conversation can take the room of another.
     params.n_ctx = settings.window * settings.slots
     params.kv_unified = False
-    params.n_batch = params.n_ubatch = BATCH
+    params.n_batch = params.n_ubatch = BATCH if file.size < LARGE_BYTES else LARGE_BATCH
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = cores()
     params.cache_ram_mib = PROMPT_CACHE_MIB
     # -1 is below errors: not one line of llama.cpp's reaches the terminal. The threshold is one for the whole process.
@@ -412,7 +421,7 @@ def reading_speed(file: GgufFile) -> float:
 
 
 def learn_reading_speed(file: GgufFile, tokens: int, per_second: float) -> None:
-    """Takes up what the engine measured. Short readings tell little: they are mostly overhead and waiting for others."""
+    """Takes up what the engine measured. Short readings tell little: overhead, and waiting for others."""
     if tokens >= 128 and per_second > 0:
         before = _reading_speeds.get(file.path, per_second)
         _reading_speeds[file.path] = (before + per_second) / 2
@@ -464,13 +473,16 @@ def _check_memory(file: GgufFile, settings: Settings) -> None:
 
 
 def _end() -> None:
-    """At the interpreter's end: running calls stop at their next callback, then the engines are taken down in order.
-
-    A call still inside after EXIT_SECONDS (a large model reading slowly) keeps its engine: the process ends with it.
-    """
-    if _calls.close(EXIT_SECONDS):
-        while _engines:
-            _engines.popitem()[1].close()
+    """At the interpreter's end: running calls stop at their next callback, then the engines are taken down in order."""
+    if not _calls.close(EXIT_SECONDS):
+        # Going on would end in a segmentation fault (measured) as soon as the call comes back.
+        logger.error("local_model_does_not_stop", extra={"seconds": EXIT_SECONDS})
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        os._exit(1)
+    while _engines:
+        _engines.popitem()[1].close()
 
 
 # --- one request ------------------------------------------------------------------------------------------------------
@@ -483,7 +495,7 @@ def run(get_engine: Callable[[], Engine], request: Chunk, token: CancelToken) ->
 
     The engine's call blocks and can't be woken, so it has a thread of its own and the reader waits on a queue. After a
     cancel or close() that thread lives on until the engine's next callback, which then frees the slot: one BATCH of
-    reading at most, or, while all slots are taken, until one is free.
+    reading at most. If it still waits for a slot, it lives until there is one, and gives it back.
     """
     chunks: SimpleQueue[Any] = SimpleQueue()
     abandoned = threading.Event()
@@ -498,10 +510,7 @@ def run(get_engine: Callable[[], Engine], request: Chunk, token: CancelToken) ->
     def work() -> None:
         end: BaseException | None
         try:
-            with _calls.inside():
-                engine = get_engine()
-                if not stopped():
-                    engine.complete(request, on_chunk)
+            get_engine().complete(request, on_chunk, stopped)
             end = None
         except BaseException as error:
             end = error
