@@ -366,11 +366,14 @@ class ChatSession:
         turn.usage = paid + usage
         self._usage = self._usage + usage
         if turn.reply is not None:
+            documents = self._documents(turn)
             if before:
-                # The turn stands in the memory already, with the shorter reply.
+                # The turn stands in the memory already, with the shorter reply; what it pinned goes with it.
                 self.memory.rewind(self._kept(self._turns[:-1]))
+                for document in documents:
+                    self.memory.pin(document, model=turn.model)
             said = remembered_text(turn.user, self.memory)
-            self.memory.add_turn(said, turn.reply, id=turn.id, documents=self._documents(turn))
+            self.memory.add_turn(said, turn.reply, id=turn.id, documents=documents)
         if self.verbose:
             logger.info("session.turn %s", turn.to_dict(), extra={"event": "session.turn"})
 

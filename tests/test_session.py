@@ -227,6 +227,16 @@ def test_continue_appends_to_the_same_turn(prefill: bool) -> None:
     assert said(client) == [("user", "count"), ("assistant", "one two three"), ("user", "on")]
 
 
+def test_a_continued_turn_keeps_its_documents() -> None:
+    session, client = session_with(ends("one", reason="max_tokens"), ends(" two"))
+    terms = Document.from_text("All your data are yours.", "terms.txt")
+    session.send("Resume", documents=[terms])
+    session.continue_().drain()
+    session.send("¿Y ahora?")
+    for sent in client.sent:
+        assert sent.messages[0].documents == (terms,)
+
+
 def test_a_continuation_that_fails_keeps_what_there_was() -> None:
     session, _ = session_with(["one", StreamInterruptedError("cut")], [ServiceError("down")])
     with pytest.raises(StreamInterruptedError):
