@@ -121,9 +121,9 @@ class Chat:
         try:
             opened = self.chats.open(owner, conversation_id) if conversation_id else self.chats.create(owner)
         except ConversationNotFoundError:
-            if any(show.names_turn(each) for each in history or ()):
+            if not intent or any(show.names_turn(each) for each in history or ()):
                 raise
-            # The page was opened before the server was started anew: nothing was said yet, so nothing is lost.
+            # A page that was opened before the server was started anew: nothing was said yet, so nothing is lost.
             opened = self.chats.create(owner)
         after = show.last_turn(history, opened.turns)
         return self.chats.submit(owner, opened.id, after, text, settings, branch=intent in BRANCHING)
@@ -237,16 +237,16 @@ class Chat:
     async def undo(self, conversation: str, history: list[Any], undone: gr.UndoData, request: gr.Request) -> None:
         """Takes the last turn out of the line, if it is the one that this page took out of its chat.
 
-        `history` is the chat without it: Gradio is always faster. `settle` draws what is stored where that went otherwise.
+        `history` is the chat without it: Gradio's own listener comes first. `settle` draws what is stored where the two
+        do not agree.
         """
         tab, owner, language = self._tab(request), owner_of(request), _language(request)
         async with tab.order:
             try:
                 opened = await asyncio.to_thread(self.chats.open, owner, conversation or tab.conversation)
-                before = [*(turn.id for turn in opened.turns[:-1])]
                 to = show.last_turn(history, opened.turns)
                 seen = opened.turns and opened.turns[-1].user.strip() == show.text_of(undone.value).strip()
-                if not seen or to != (before[-1] if before else None):
+                if not seen or to != (opened.turns[-2].id if len(opened.turns) > 1 else None):
                     raise StaleConversationError("The page does not show the last turn.")
                 await asyncio.to_thread(self.chats.rewind, owner, opened.id, to)
             except Exception as error:

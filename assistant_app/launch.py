@@ -137,8 +137,17 @@ def serve(
         announce(chats, demo, share=share, account=account, invented=invented is not None)
         _wait()
     finally:
-        demo.close(verbose=False)
+        # First what runs, so that open pages still see how it ended.
         chats.close()
+        close(demo)
+
+
+def close(demo: gr.Blocks) -> None:
+    """Ends the server at once: every open page holds a connection, and uvicorn would wait for them, Gradio 5 s for it."""
+    server = getattr(demo, "server", None)
+    if server is not None:
+        server.force_exit = True
+    demo.close(verbose=False)
 
 
 def announce(chats: Chats, demo: gr.Blocks, *, share: bool, account: Account | None, invented: bool) -> None:

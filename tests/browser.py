@@ -119,7 +119,7 @@ class Served:
 def serving(client: Any, directory: Path, **options: Any) -> Iterator[Served]:
     """The page for a client on a free port, its conversations in `directory`."""
     from assistant_app import build
-    from assistant_app.launch import check_address, launch
+    from assistant_app.launch import check_address, close, launch
 
     chats_options = {name: options.pop(name) for name in ("limits", "grace", "make_session") if name in options}
     chats = Chats(client, ConversationStore(data_dir=directory), **chats_options)
@@ -128,8 +128,8 @@ def serving(client: Any, directory: Path, **options: Any) -> Iterator[Served]:
     try:
         yield Served(demo, chats, client)
     finally:
-        demo.close(verbose=False)
         chats.close()
+        close(demo)
 
 
 def chromium() -> str | None:

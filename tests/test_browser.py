@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from assistant.errors import InvalidRequestError, StreamInterruptedError, ThrottledError
 from assistant.messages import Notice, Retrying
@@ -58,19 +58,33 @@ def client(served: Served) -> Iterator[ScriptedClient]:
     client.echo = False
 
 
+@pytest.fixture(scope="module")
+def visitors(browser: Browser) -> Iterator[dict[tuple[str, int, int], BrowserContext]]:
+    """Contexts by language, width and number. They are used again, without cookies, for the scripts in their caches."""
+    contexts: dict[tuple[str, int, int], BrowserContext] = {}
+    yield contexts
+    for context in contexts.values():
+        context.close()
+
+
 @pytest.fixture
-def open_page(browser: Browser, served: Served) -> Iterator[OpenPage]:
+def open_page(
+    browser: Browser, served: Served, visitors: dict[tuple[str, int, int], BrowserContext]
+) -> Iterator[OpenPage]:
     """Opens the page as a new visitor, or with `beside` in a further tab of the same one; ready to be typed into."""
-    contexts = []
+    used: list[BrowserContext] = []
+
+    def context_for(locale: str, width: int) -> BrowserContext:
+        key = locale, width, len(used)
+        if key not in visitors:
+            visitors[key] = browser.new_context(locale=locale, viewport={"width": width, "height": 800})
+        used.append(visitors[key])
+        return visitors[key]
 
     def open_one(
         *, locale: str = "en-US", width: int = 1280, path: str = "/", beside: Page | None = None, url: str = ""
     ) -> Page:
-        if beside is not None:
-            page = beside.context.new_page()
-        else:
-            contexts.append(browser.new_context(locale=locale, viewport={"width": width, "height": 800}))
-            page = contexts[-1].new_page()
+        page = (context_for(locale, width) if beside is None else beside.context).new_page()
         page.set_default_timeout(PATIENCE)
         page.goto((url or served.url) + path)
         expect(page.locator(".assistant-status")).to_be_visible()
@@ -78,8 +92,10 @@ def open_page(browser: Browser, served: Served) -> Iterator[OpenPage]:
         return page
 
     yield open_one
-    for context in contexts:
-        context.close()
+    for context in used:
+        for page in context.pages:
+            page.close()
+        context.clear_cookies()
 
 
 def send(page: Page, text: str) -> None:

@@ -779,15 +779,15 @@ def test_nothing_begins_when_the_interpreter_is_ending(client: LocalClient, monk
 
 
 def test_a_chunk_stream_that_is_closed_stops_its_call() -> None:
-    stopped = threading.Event()
+    ended = threading.Event()
 
     class Endless:
         def complete(self, request: llama.Chunk, on_chunk: OnChunk, stopped: Stopped) -> None:
             while not on_chunk(text_chunk("a")):
                 pass
-            stopped.set()
+            ended.set()
 
     chunks: Iterator[llama.Chunk] = llama.run(lambda: Endless(), {}, CancelToken())  # type: ignore[arg-type, return-value]
     assert next(chunks) == text_chunk("a")
     chunks.close()  # type: ignore[attr-defined]
-    assert stopped.wait(30)
+    assert ended.wait(30)

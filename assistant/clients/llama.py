@@ -311,7 +311,9 @@ class Engine:
         """Runs one request, blocking; `on_chunk` gets each chunk, and returns True to stop.
 
         It waits for a slot here and not in the engine, which would begin to read even what was cancelled meanwhile, one
-        after the other: `stopped` is asked when the slot is there. Most errors of the engine come as a chunk. Raises InvalidRequestError where it can't build the prompt (a JSON
+        after the other: `stopped` is asked when the slot is there.
+
+        Most errors of the engine come as a chunk. Raises InvalidRequestError where it can't build the prompt (a JSON
         schema or a chat template that it doesn't understand), LocalModelError for the rest.
         """
 
