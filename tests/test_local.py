@@ -21,6 +21,7 @@ import pytest
 
 from assistant.clients import llama, local
 from assistant.clients.base import ChatClient
+from assistant.clients.gguf import read_gguf
 from assistant.clients.local import LocalClient
 from assistant.documents import Document
 from assistant.errors import (
@@ -35,7 +36,7 @@ from assistant.reply import CancelToken
 NAME = "SmolLM2-135M-Instruct.Q4_1"
 OnChunk = Callable[[llama.Chunk], bool]
 Stopped = Callable[[], bool]
-GREEDY: dict[str, Any] = {"temperature": 0, "extra": {"repeat_penalty": 1.0}}
+GREEDY: dict[str, Any] = {"temperature": 0, "extra": {"frequency_penalty": 0.0}}
 
 
 @pytest.fixture(autouse=True)
@@ -254,11 +255,11 @@ def test_effort_and_thinking_are_left_out_and_that_is_said(client: LocalClient) 
 def test_parameters_arrive_at_the_model(client: LocalClient) -> None:
     greedy = client.complete("Tell me a story.", max_tokens=12, **GREEDY).text
     # The hottest sampling among one candidate is the greedy answer; among all of them it is not.
-    one = {"top_k": 1, "repeat_penalty": 1.0}
-    hot = {"top_k": 0, "min_p": 0, "seed": 1}
+    one = {"top_k": 1, "frequency_penalty": 0.0}
+    hot = {"top_k": 0, "min_p": 0, "seed": 1, "frequency_penalty": 0.0}
     assert client.complete("Tell me a story.", max_tokens=12, temperature=2, extra=one).text == greedy
     narrow = client.complete(
-        "Tell me a story.", max_tokens=12, temperature=2, top_p=0.0001, extra={"repeat_penalty": 1.0}
+        "Tell me a story.", max_tokens=12, temperature=2, top_p=0.0001, extra={"frequency_penalty": 0.0}
     )
     assert narrow.text == greedy
     assert client.complete("Tell me a story.", max_tokens=12, temperature=2, top_p=1, extra=hot).text != greedy
@@ -280,22 +281,23 @@ def test_a_json_schema_that_the_engine_does_not_understand_is_an_invalid_request
         client.complete("Hola", extra={"json_schema": {"type": "nonsense"}})
 
 
-def test_the_tiny_model_gets_a_repeat_penalty_unless_told_otherwise(
+def test_the_tiny_model_gets_sampling_of_its_own_unless_told_otherwise(
     client: LocalClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
 
     def complete(self: llama.Engine, request: llama.Chunk, on_chunk: OnChunk, stopped: Stopped) -> None:
-        seen.append(request.get("repeat_penalty"))
+        seen.append((request.get("temperature"), request.get("frequency_penalty")))
 
     monkeypatch.setattr(llama.Engine, "complete", complete)
-    for extra in (None, {"repeat_penalty": 1.0}):
-        with pytest.raises(LocalModelError):
-            client.complete("Hola", extra=extra)
+    with pytest.raises(LocalModelError):
+        client.complete("Hola")
+    with pytest.raises(LocalModelError):
+        client.complete("Hola", temperature=1.0, extra={"frequency_penalty": 0.0})
     monkeypatch.setattr(local, "TINY_BYTES", 1)
     with pytest.raises(LocalModelError):
         client.complete("Hola")
-    assert seen == [1.1, 1.0, None]
+    assert seen == [(0.2, 0.3), (1.0, 0.0), (None, None)]
 
 
 # --- cancelling, waiting, reading -------------------------------------------------------------------------------------
@@ -489,7 +491,7 @@ def test_an_engine_that_fails_in_mid_answer_is_an_error_with_the_text_so_far(
 
 def test_thinking_comes_as_its_own_event() -> None:
     delta = {"choices": [{"index": 0, "delta": {"reasoning_content": "hm"}}]}
-    answer = local._Answer(llama.read_gguf(embedded()), 10)
+    answer = local._Answer(read_gguf(embedded()), 10)
     assert list(answer.items(delta)) == [ThinkingDelta("hm")]
 
 
@@ -666,7 +668,7 @@ def test_the_memory_of_the_machine_is_known() -> None:
 
 
 def test_what_the_file_says_is_read() -> None:
-    file = llama.read_gguf(embedded())
+    file = read_gguf(embedded())
     assert (file.context_length, file.has_template, file.thinks) == (8192, True, False)
     # 30 layers, 3 heads of 64, keys and values, 2 bytes each.
     assert file.token_bytes == 30 * 3 * 64 * 2 * 2
