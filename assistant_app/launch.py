@@ -143,10 +143,12 @@ def serve(
 
 
 def close(demo: gr.Blocks) -> None:
-    """Ends the server at once: every open page holds a connection, and uvicorn would wait for them, Gradio 5 s for it."""
+    """Ends the server at once: every open page holds a connection, and uvicorn would wait for them for ever."""
     server = getattr(demo, "server", None)
     if server is not None:
         server.force_exit = True
+        # It would print what it cuts short as a traceback.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     demo.close(verbose=False)
 
 

@@ -108,7 +108,12 @@ def reason_text(reason: Notice | str, language: str) -> str:
     if isinstance(reason, str):
         return reason
     key = f"reason.{reason.code}"
-    return words.say(key, language, **reason.values) if words.knows(key) else reason.text
+    if not words.knows(key):
+        return reason.text
+    # The source is the name of a variable, or these words and botocore's name for where it found them.
+    chain = words.say("reason.chain", "en"), words.say("reason.chain", language)
+    values = {name: str(value).replace(*chain) for name, value in reason.values.items()}
+    return words.say(key, language, **values)
 
 
 # -- errors ------------------------------------------------------------------------------------------------

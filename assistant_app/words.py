@@ -79,6 +79,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "AWS credentials were found: {source}, region {region}",
         "se encontraron credenciales de AWS: {source}, región {region}",
     ),
+    "reason.chain": ("the AWS chain", "la cadena de AWS"),
     "reason.asked_for": ("it was asked for at the start", "se pidió así al arrancar"),
     # While a reply is on its way.
     "wait.retrying": (

@@ -6,7 +6,8 @@
 CPU: process time for a reply of 1,000 text deltas, all threads included; the median of interleaved rounds, because a
 machine's speed drifts. First text: wall-clock time from the call to the first delta, over a warm connection; the bar is
 on the fastest tenth, for on a busy machine the hand-over between two threads waits for a core, and that is the other
-programs' time. The server is a process of its own. langchain-aws is measured in an environment that uv makes for it, or skipped with the reason.
+programs' time. The server is a process of its own. langchain-aws is measured in an environment that uv makes for it, or
+skipped with the reason.
 """
 
 from __future__ import annotations

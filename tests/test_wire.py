@@ -3,9 +3,11 @@ and not. What happened is told by the order of events, never by a clock."""
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -132,6 +134,28 @@ def test_a_reply_that_is_dropped_closes_its_connection(
     next(steps)
     del steps
     assert server.wait_until(lambda: len(server.dropped) == 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts this process's descriptors in /proc")
+@both_wires
+def test_a_reply_that_is_left_leaves_no_descriptor_open(
+    model: str, client: BedrockClient, server: BedrockServer
+) -> None:
+    """botocore's stream is a reference cycle: what nobody closes stays open until a garbage collection."""
+    client.complete("hola", model=model)
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        connections = server.open_connections
+        for _ in range(5):
+            server.script(Reply("uno dos tres", gate=threading.Event(), gate_after=1))
+            for _ in client.stream("hola", model=model):
+                break
+        assert server.wait_until(lambda: len(server.dropped) == 5 and server.open_connections < connections)
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    finally:
+        gc.enable()
 
 
 @both_wires
