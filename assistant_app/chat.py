@@ -145,7 +145,8 @@ class Chat:
                 opened = await asyncio.to_thread(self.chats.create, owner)
         except Exception as error:
             notice = _explained(error, language)
-        self._tab(request).conversation = opened.id
+        tab = self._tab(request)
+        tab.conversation, tab.unfinished = opened.id, _under_way(opened)
         shown = show.conversation(opened.turns, language)
         chatbot = gr.Chatbot(value=shown, examples=words.examples(language), placeholder=_greeting(language))  # type: ignore[arg-type]
         values = from_settings(opened.settings, self.header.default_model)
@@ -169,6 +170,11 @@ class Chat:
                 async with aclosing(self._elsewhere(opened, tab, language)) as frames:
                     async for frame in frames:
                         yield frame
+            elif tab.unfinished:
+                # It ended between the drawing of the chat and now.
+                shown = show.conversation(opened.turns, language)
+                yield [shown, shown, gr.skip(), _continue(opened), gr.skip()]
+            tab.unfinished = False
         except Exception:
             logger.exception("app.attach_failed")
 
@@ -282,7 +288,7 @@ class Chat:
             await asyncio.to_thread(opened.run.wait, 5)
             opened = await self._opened(tab, request, conversation)
         turns = opened.turns if opened is not None else []
-        running = opened is not None and (opened.run is not None or opened.busy_for > 0)
+        running = tab.unfinished = opened is not None and _under_way(opened)
         shown = show.conversation(turns, language)
         redraw = not running and not show.same(history, shown)
         refused, tab.refused, tab.stopping = tab.refused, None, False
@@ -353,7 +359,7 @@ def _for_scripts(update: Update, language: str) -> Any:
     text = update.text
     if update.done and update.error is not None:
         text = "\n\n".join(part for part in (text, show.explained(update.error, language)) if part)
-    return show.plain(text, update.turn.id) if text or update.done else None
+    return show.plain(text) if text or update.done else None
 
 
 def _language(request: gr.Request | None) -> str:
@@ -373,9 +379,13 @@ def _greeting(language: str) -> str:
     return f"## {words.say('app.greeting', language)}"
 
 
+def _under_way(opened: Conversation) -> bool:
+    return opened.run is not None or opened.busy_for > 0
+
+
 def _can_continue(turns: Sequence[Turn]) -> bool:
     return bool(turns) and bool(turns[-1].reply) and turns[-1].stop_reason in show.CONTINUABLE
 
 
 def _continue(opened: Conversation) -> Any:
-    return gr.Button(visible=opened.run is None and not opened.busy_for and _can_continue(opened.turns))
+    return gr.Button(visible=not _under_way(opened) and _can_continue(opened.turns))

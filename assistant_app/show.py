@@ -32,12 +32,9 @@ def message(role: str, text: str, turn_id: str, **metadata: str) -> Shown:
     return {"role": role, "content": [{"type": "text", "text": text}], "metadata": {"id": turn_id, **metadata}}
 
 
-def plain(text: str, turn_id: str = "") -> Shown:
+def plain(text: str) -> Shown:
     """What the endpoint answers with."""
-    answer: Shown = {"role": "assistant", "content": [{"type": "text", "text": text}]}
-    if turn_id:
-        answer["metadata"] = {"id": turn_id}
-    return answer
+    return {"role": "assistant", "content": [{"type": "text", "text": text}]}
 
 
 def conversation(turns: Sequence[Turn], language: str) -> list[Shown]:

@@ -25,7 +25,8 @@ class Tab:
     """`conversation` is the one it shows. `run`: what it watches. `stopping`: Stop was pressed before there was a run.
 
     `stop_shown`: a listener of ours shows Stop, so one of ours takes it back. `order` keeps an undo and the drawing
-    that follows it in order: they come as two requests.
+    that follows it in order: they come as two requests. `unfinished`: what was drawn last was a reply under way, so
+    whoever finds none any more draws its end.
     """
 
     conversation: str = ""
@@ -34,6 +35,7 @@ class Tab:
     stopping: bool = False
     stop_shown: bool = False
     gone: bool = False
+    unfinished: bool = False
     refused: Refused | None = None
     order: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -244,6 +244,25 @@ def test_a_message_over_the_limit_is_refused_in_words(client: ScriptedClient, tm
         chats.close()
 
 
+def test_a_reply_that_ends_while_a_second_tab_is_opening_is_drawn_to_its_end(
+    chat: Chat, client: ScriptedClient
+) -> None:
+    owner = "a" * 32
+    run = chat.chats.submit(owner, chat.chats.create(owner).id, None, "Count")
+    answer = client.next()
+    answer.say("one, ")
+    tab = request_of(session="tab")
+
+    async def look() -> list[Any]:
+        await chat.open(run.conversation_id, tab)
+        answer.finish("two.")
+        await asyncio.to_thread(run.wait, 10)
+        return [frame async for frame in chat.attach(run.conversation_id, tab)]
+
+    frames = asyncio.run(look())
+    assert [each["content"][0]["text"] for each in frames[-1][0]] == ["Count", "one, two."]
+
+
 def test_stop_before_the_run_has_begun_stops_it_all_the_same(
     chat: Chat, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
