@@ -247,11 +247,11 @@ def test_a_message_over_the_limit_is_refused_in_words(client: ScriptedClient, tm
 def test_a_reply_that_ends_while_a_second_tab_is_opening_is_drawn_to_its_end(
     chat: Chat, client: ScriptedClient
 ) -> None:
-    owner = "a" * 32
+    tab = request_of(session="tab")
+    owner = owner_of(tab)
     run = chat.chats.submit(owner, chat.chats.create(owner).id, None, "Count")
     answer = client.next()
     answer.say("one, ")
-    tab = request_of(session="tab")
 
     async def look() -> list[Any]:
         await chat.open(run.conversation_id, tab)
