@@ -64,7 +64,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "status.embedded": ("Embedded model", "Modelo integrado"),
     "status.small": (
         "It is very small and only for trying things out: expect mistakes.",
-        "Es muy pequeño y solo sirve para hacer pruebas: cuenta con errores.",
+        "Es muy pequeño y solo sirve para hacer pruebas: se equivoca a menudo.",
     ),
     "status.why": ("Why", "Por qué"),
     "reason.no_credentials": (

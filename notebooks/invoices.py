@@ -5,7 +5,7 @@
 
 Each row holds the text (`invoice`), what is right (`invoice_number`, `total_amount`, `due_date` as year-month-day), the
 `language`, and the `topic` with its name in that language (`label`). Number of items, order, wording, currency, layout
-and the way of writing numbers and dates vary; every invoice holds another date and other amounts that are wrong answers.
+and the way of writing numbers and dates vary; every invoice holds another date and other amounts: wrong answers.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ COUNT = 48
 SEED = 20231102
 
 _MONTHS = {
-    "en": "January February March April May June July August September October November December".split(),
-    "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre".split(),
+    "en": "January,February,March,April,May,June,July,August,September,October,November,December",
+    "es": "enero,febrero,marzo,abril,mayo,junio,julio,agosto,septiembre,octubre,noviembre,diciembre",
 }
 _SELLERS = {
     "electricity": ("Andes Energía S.A.", "Northwind Power Co.", "Luz del Sur", "Brightgrid Electric Ltd."),
@@ -70,7 +70,7 @@ def _money(amount: float, language: str, style: int) -> str:
 
 
 def _day(day: date, language: str, style: int) -> str:
-    month = _MONTHS[language][day.month - 1]
+    month = _MONTHS[language].split(",")[day.month - 1]
     if style % 3 == 0:
         return f"{day:%d/%m/%Y}" if language == "es" else f"{day:%Y-%m-%d}"
     return f"{day.day} de {month} de {day.year}" if language == "es" else f"{month} {day.day}, {day.year}"

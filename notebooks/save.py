@@ -1,4 +1,4 @@
-"""Runs the notebooks and keeps their outputs, free of what belongs to this machine: `uv run notebooks/save.py [name …]`.
+"""Runs the notebooks and keeps their outputs, free of traces of this machine: `uv run notebooks/save.py [name …]`.
 
 At the full size, unless ASSISTANT_NOTEBOOK_SIZE says otherwise; on two cores all five take about a quarter of an hour.
 """
@@ -21,10 +21,9 @@ HERE = Path(__file__).resolve().parent
 def execute(path: Path) -> nbformat.NotebookNode:
     """The notebook with its outputs, from a kernel of its own. Raises CellExecutionError for a cell that failed."""
     notebook = nbformat.read(path, as_version=4)
-    # A progress bar is for who watches; what is saved is for who reads.
-    os.environ["TQDM_DISABLE"] = "1"
     client = NotebookClient(notebook, timeout=1800, kernel_name="python3", resources={"metadata": {"path": HERE}})
-    client.execute()
+    # A progress bar is for who watches; what is saved is for who reads.
+    client.execute(env={**os.environ, "TQDM_DISABLE": "1"})
     return notebook
 
 
