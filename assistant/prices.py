@@ -1,7 +1,8 @@
 """Prices from genai-prices, a library that follows them month by month, where it is installed and has been loaded.
 
-Loading takes half a second, which nobody should wait for at the end of an answer: `BedrockClient.warm()` does it, and the page
-does that in the background. Until then, and for models that it does not know, the dated prices in models.toml hold.
+Loading takes half a second, which nobody should wait for at the end of an answer: `BedrockClient.warm()` does it, and
+the page does that in the background. Until then, and for models that it does not know, the dated prices in models.toml
+hold.
 """
 
 from __future__ import annotations

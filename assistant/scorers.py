@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from typing import Any, Literal, get_args
 
 from .clients.base import ChatClient
@@ -263,6 +264,8 @@ def as_date(value: object, order: DateOrder = "dmy") -> date | None:
 # --- JSON in an answer, also where keys and words stand without their quotes ------------------------------------------
 
 _DEPTH = 50
+# Brackets that are tried as a beginning: thousands of them are noise, and would take seconds.
+_STARTS = 500
 # A bare word ends at what ends a value; a date with spaces and an amount with its thousands marked are one each.
 _BARE = re.compile(r"(?:[^,{}\[\]\n\"']|(?<=\d),(?=\d{3}(?!\d))|(?<=[\d ]),(?=\s?\d{4}\s*[,}\n]))+")
 _KEY = re.compile(r"[\w.$ -]+?(?=\s*:)")
@@ -280,7 +283,7 @@ def find_json(text: str, kind: type | None = None) -> Any:
     may stand without quotes or in single ones, and a comma may be last. Numbers with a point become Decimal.
     """
     starts = r"\{" if kind is dict else r"\[" if kind is list else r"[{\[]"
-    for match in re.finditer(starts, text):
+    for match in islice(re.finditer(starts, text), _STARTS):
         for read in (_STRICT.raw_decode, _lenient):
             try:
                 return read(text, match.start())[0]

@@ -10,13 +10,50 @@ import assistant
 
 HEAVY = ("boto3", "botocore", "anthropic", "gradio", "sqlalchemy", "xllamacpp", "click", "tenacity", "httpx2")
 
-PUBLIC = """
-AssistantError BedrockClient BudgetExceededError CancelToken ChatClient ChatSession Chats Completed Context
-ContextTooLongError ConversationStore CredentialsError Document Event FewShotPrompt InvalidRequestError LocalClient
-LocalModelError Message ModelAccessError ModelInfo ModelNotFoundError Notice PromptError PromptTemplate Reply RetryPolicy
-Retrying ServiceError SessionBusyError StoreError StreamInterruptedError SummaryBufferMemory TextDelta ThinkingDelta
-ThrottledError TokenCount Turn Usage __version__ connect diagnose
-""".split()
+PUBLIC = [
+    "AssistantError",
+    "BedrockClient",
+    "BudgetExceededError",
+    "CancelToken",
+    "ChatClient",
+    "ChatSession",
+    "Chats",
+    "Completed",
+    "Context",
+    "ContextTooLongError",
+    "ConversationStore",
+    "CredentialsError",
+    "Document",
+    "Event",
+    "FewShotPrompt",
+    "InvalidRequestError",
+    "LocalClient",
+    "LocalModelError",
+    "Message",
+    "ModelAccessError",
+    "ModelInfo",
+    "ModelNotFoundError",
+    "Notice",
+    "PromptError",
+    "PromptTemplate",
+    "Reply",
+    "RetryPolicy",
+    "Retrying",
+    "ServiceError",
+    "SessionBusyError",
+    "StoreError",
+    "StreamInterruptedError",
+    "SummaryBufferMemory",
+    "TextDelta",
+    "ThinkingDelta",
+    "ThrottledError",
+    "TokenCount",
+    "Turn",
+    "Usage",
+    "__version__",
+    "connect",
+    "diagnose",
+]
 
 
 def test_all_is_pinned_and_every_name_in_it_is_there() -> None:

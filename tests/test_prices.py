@@ -31,7 +31,7 @@ def test_nothing_is_loaded_until_it_is_asked_for() -> None:
 def test_the_library_answers_where_it_is_loaded(library: None, mocker) -> None:
     model = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
     assert model_info(model).cost(USAGE) == pytest.approx(1.1e-6 * (1000 + 10 + 62.5) + 5.5e-6 * 1000)
-    mocker.patch.object(prices, "_calculate", lambda model, usage: mocker.Mock(total_price="7.5"))
+    mocker.patch.object(prices, "_calculate", return_value=mocker.Mock(total_price="7.5"))
     assert model_info(model).cost(USAGE) == 7.5
 
 

@@ -108,10 +108,9 @@ def test_str_and_drain_read_to_the_end() -> None:
 def test_a_failure_is_raised_with_what_came_and_raised_again_at_a_replay() -> None:
     reply = Reply(Script("Ho", ServiceError("broken")))
     for _ in range(2):
-        seen = []
+        seen: list[str] = []
         with pytest.raises(ServiceError) as caught:
-            for text in reply:
-                seen.append(text)
+            seen.extend(reply)
         assert seen == ["Ho"]
         assert caught.value.partial == "Ho"
     assert reply.stop_reason == "error"
