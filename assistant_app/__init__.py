@@ -5,6 +5,8 @@ Importing this loads no Gradio: wrong options are answered before that takes its
 
 from __future__ import annotations
 
+import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -93,4 +95,13 @@ def _chats(
     store = ConversationStore(database_url, data_dir)
     # Where it can't be opened at all, that is said now and not at the first message.
     store.check()
+    threading.Thread(target=_warm, args=(client,), name="assistant-warm", daemon=True).start()
     return Chats(client, store, make_session=lambda: ChatSession(client, verbose=verbose))
+
+
+def _warm(client: Any) -> None:
+    """Loads what the first answer would wait for. What is wrong with it is said there, where somebody reads it."""
+    try:
+        getattr(client, "warm", lambda: None)()
+    except Exception:
+        logging.getLogger("assistant").debug("app.not_warmed", exc_info=True)
