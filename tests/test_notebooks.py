@@ -96,9 +96,8 @@ def check_memory(left: Left, sizes: tuple[int, ...]) -> None:
     assert max(window[-1], summary[-1]) < history[-1]
     assert max(none) < 60
     assert max(summary) < 300 + 200
-    kept = list(left["kept"].values())
-    assert kept[0] == 5
-    assert kept[-1] == 0
+    assert left["kept"]["historia / full history"] == 5
+    assert left["kept"]["ninguna / none"] == 0
     costs = by(left["costs"], "memory")
     assert [row["memory"] for row in left["costs"] if row["summaries in"]] == ["resumen / summary buffer"]
     assert all(costs[name]["conversation in"] == sum(turns) for name, turns in memories.items())

@@ -1,0 +1,96 @@
+"""A session from what is stored, and what of its memory is stored with a turn."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from .compose import pasted_document, remembered_text
+from .documents import Document
+from .memory import Memory, MemoryTurn, memory_from_dict
+from .messages import Turn, Usage
+from .session import ChatSession
+
+logger = logging.getLogger("assistant")
+
+
+def saved_memory(session: ChatSession, turn_id: str) -> dict[str, Any] | None:
+    """The memory's state after a turn, without what the turns hold anyway. None: it is made again from the turns."""
+    try:
+        state = session.memory.to_dict()
+        known = _documents(session.transcript, session.memory)
+        for pin in state.get("pinned", ()):
+            if pin["document"]["id"] in known:
+                # Megabytes, once for each turn.
+                pin["document"]["data"] = None
+    except Exception:
+        logger.exception("chats.memory_not_saved")
+        return None
+    return {"turn": turn_id, "state": state}
+
+
+def restored_session(
+    make: Callable[[], ChatSession], turns: list[Turn], memory: Mapping[str, Any] | None
+) -> ChatSession:
+    """A session with these turns. What the saved memory does not know is added to it, all of it where there is none."""
+    fresh = make()
+    if not turns:
+        return fresh
+    usage = Usage()
+    for turn in turns:
+        usage += turn.usage
+    data = {**fresh.to_dict(), "turns": [turn.to_dict() for turn in turns], "usage": usage.to_dict()}
+    known = 0
+    if memory is not None:
+        try:
+            state = dict(memory["state"])
+            state["pinned"] = _filled(state.get("pinned", ()), _documents(turns, fresh.memory))
+            memory_from_dict(fresh.client, state)
+            data["memory"] = state
+            ids = [turn.id for turn in turns]
+            # A memory that is ahead, after an undo, knows them all.
+            known = ids.index(memory["turn"]) + 1 if memory["turn"] in ids else len(ids)
+        except Exception:
+            logger.warning("chats.memory_made_again", exc_info=True)
+    session = type(fresh).from_dict(fresh.client, data)
+    session.verbose = fresh.verbose
+    _remember(session.memory, turns, known)
+    return session
+
+
+def _remember(memory: Memory, turns: list[Turn], known: int) -> None:
+    """Makes a memory that knows the first `known` turns, and perhaps others that are gone, one of exactly these."""
+    memory.rewind(
+        [MemoryTurn(turn.id, remembered_text(turn.user, memory), turn.reply) for turn in turns[:known] if turn.reply]
+    )
+    for turn in turns[known:]:
+        paste = pasted_document(turn.user, memory)
+        documents = [*turn.documents, *([paste] if paste is not None else [])]
+        for document in documents:
+            memory.pin(document)
+        if turn.reply:
+            memory.add_turn(remembered_text(turn.user, memory), turn.reply, id=turn.id, documents=documents)
+
+
+def _documents(turns: Iterable[Turn], memory: Memory) -> dict[str, Document]:
+    """The documents that turns brought, long pastes included."""
+    found = {document.id: document for turn in turns for document in turn.documents}
+    for turn in turns:
+        paste = pasted_document(turn.user, memory)
+        if paste is not None:
+            found[paste.id] = paste
+    return found
+
+
+def _filled(pins: Iterable[Mapping[str, Any]], known: Mapping[str, Document]) -> list[dict[str, Any]]:
+    """Saved pins with their documents' data back; one whose document is gone is left out."""
+    filled = []
+    for pin in pins:
+        if pin["document"]["data"] is None:
+            document = known.get(pin["document"]["id"])
+            if document is not None:
+                filled.append({**pin, "document": document.to_dict()})
+        else:
+            filled.append(dict(pin))
+    return filled
