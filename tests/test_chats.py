@@ -535,6 +535,23 @@ def test_waiting_for_another_attempt_shows_until_text_comes(place: Place) -> Non
     assert last(run).retrying is None
 
 
+def test_what_a_model_does_not_take_is_said_once_a_conversation(place: Place) -> None:
+    def noted(name: str) -> Sequence[Step]:
+        return (Notice("parameter_left_out", f"temperature was left out: {name}"), Notice("passing", "now"), "ok", END)
+
+    chats = place.chats(Scripted(noted("one"), noted("one"), noted("two"), noted("one")))
+    id = chats.create("ana").id
+    said = []
+    after = None
+    for _ in range(3):
+        run = say(chats, id, after, "x")
+        said.append([notice.text[-3:] for notice in run.snapshot().notices])
+        after = run.turn_id
+    assert said == [["one", "now"], ["now"], ["two", "now"]]
+    other = say(chats, chats.create("ana").id, None, "x")
+    assert [notice.code for notice in other.snapshot().notices] == ["parameter_left_out", "passing"]
+
+
 def test_stop_works_before_the_first_word_and_keeps_the_user_s_text(place: Place) -> None:
     gate = Gate()
     chats = place.chats(Scripted((gate, "never shown", END)))

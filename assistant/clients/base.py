@@ -117,20 +117,21 @@ def connect(
     region: str | None = None,
     profile: str | None = None,
     endpoint_url: str | None = None,
+    model_dir: str | os.PathLike[str] | None = None,
 ) -> ChatClient:
     """The client that fits: Bedrock where a region and credentials are found, else the embedded model.
 
-    Looks, in this order, at the arguments, the environment, the profile and the container variables; at the
-    instance metadata service only where a region is named too, for at most 1 s. The client's `reason` says why it was
-    chosen. Nothing switches after the start. Raises CredentialsError or InvalidRequestError where the backend
-    that was asked for by name lacks something.
+    Looks, in this order, at the arguments, the environment, the profile and the container variables; at the instance
+    metadata service only where a region is named too, for at most 1 s. The client's `reason` says why it was chosen.
+    `model_dir`: where further GGUF files are (None: the data directory). Nothing switches after the start. Raises
+    CredentialsError or InvalidRequestError where the backend that was asked for by name lacks something.
     """
     if backend not in ("auto", "bedrock", "local"):
         raise InvalidRequestError(f"There is no backend {backend!r}.", hint="Choose auto, bedrock or local.")
     if backend == "local":
         from .local import LocalClient
 
-        return LocalClient(reason="asked for by name")
+        return LocalClient(reason="asked for by name", model_dir=model_dir)
     from .aws import AwsSetup
 
     setup = AwsSetup(region=region, profile=profile, endpoint_url=endpoint_url)
@@ -142,7 +143,7 @@ def connect(
         return BedrockClient(setup=setup, reason=found.reason if backend == "auto" else None)
     from .local import LocalClient
 
-    return LocalClient(reason=found.reason)
+    return LocalClient(reason=found.reason, model_dir=model_dir)
 
 
 def environment(name: str) -> str | None:
