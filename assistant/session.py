@@ -323,7 +323,8 @@ class ChatSession:
         return compose(
             context,
             remembered_text(turn.user, self.memory),
-            turn.documents,
+            # What is too large to stay pinned goes with its own turn at least.
+            tuple(self._documents(turn)),
             prompt=self.prompt,
             system=self.system,
             human_prefix=self.memory.human_prefix,

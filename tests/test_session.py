@@ -315,6 +315,17 @@ def test_a_long_paste_becomes_a_document_and_the_transcript_keeps_the_text() -> 
     assert client.sent[0].messages[0].text.startswith("Resume en 5 ideas:")
 
 
+def test_what_is_too_large_to_stay_is_sent_whole_with_its_own_turn() -> None:
+    client = ScriptedClient(context_window=20_000)
+    session = ChatSession(client)
+    paste = "Resume en 5 ideas:\n" + "El servicio trata los datos de la persona usuaria. " * 1200
+    reply = session.send(paste)
+    assert [document.text for document in client.sent[0].messages[0].documents] == [paste]
+    assert "unpinned" in [notice.code for notice in reply.notices]
+    session.send("¿Soy dueño de mis datos?")
+    assert [message.documents for message in client.sent[1].messages] == [(), (), ()]
+
+
 def test_a_session_is_saved_and_restored_whole() -> None:
     session, client = session_with(["Ho", StreamInterruptedError("cut")], system="S", model="m", temperature=0.3)
     with pytest.raises(StreamInterruptedError):
