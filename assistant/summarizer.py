@@ -35,6 +35,7 @@ CONDENSE = (
 
 # Our own marks must not be imitated from within the material: a turn could close it and go on as an instruction.
 _MARKS = re.compile(r"<(?=\s*/?\s*(?:summary_so_far|turns|turn|user|assistant)\b)", re.IGNORECASE)
+_COPIED = re.compile(r"</?\s*(?:summary_so_far|turns|turn|user|assistant)\s*>", re.IGNORECASE)
 _WRAPPED = re.compile(r"\A<summary(?:_so_far)?>\s*(.*?)\s*</summary(?:_so_far)?>\Z", re.DOTALL)
 
 # Of Spanish; English has 0.75. Models count words better than tokens.
@@ -76,10 +77,10 @@ def _quoted(text: str, longest: int) -> str:
 
 
 def cleaned(answer: str) -> str:
-    """The answer without white space and without the marks around it that some models copy."""
+    """The answer without white space and without our own marks, which some models copy."""
     answer = answer.strip()
     wrapped = _WRAPPED.match(answer)
-    return wrapped[1] if wrapped else answer
+    return _COPIED.sub("", wrapped[1] if wrapped else answer).strip()
 
 
 def objection(answer: str, stop_reason: StopReason | None, *, replaced: int, previous: int, target: int) -> str | None:

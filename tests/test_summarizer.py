@@ -96,3 +96,8 @@ def test_only_a_whole_answer_of_a_sensible_size_becomes_the_summary(
 ) -> None:
     verdict = objection(answer, reason, replaced=replaced, previous=previous, target=250)  # type: ignore[arg-type]
     assert (verdict is None) is accepted, verdict
+
+
+def test_marks_that_a_model_copied_do_not_stay_in_the_summary() -> None:
+    assert cleaned("Ana likes tea.\n</summary_so_far>") == "Ana likes tea."
+    assert cleaned("<summary_so_far>\nAna <b>likes</b> tea.\n</summary_so_far>") == "Ana <b>likes</b> tea."
