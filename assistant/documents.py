@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InvalidRequestError
+from .pixels import image_size
 
 # Limits of Converse: botocore's service model, shapes DocumentBlock and ImageBlock (read 2026-11-23).
 MAX_DOCUMENT_BYTES = 4_500_000
 MAX_IMAGE_BYTES = 3_750_000
+MAX_IMAGE_PIXELS = 8_000
 MAX_DOCUMENTS = 5
 MAX_IMAGES = 20
 
@@ -57,6 +59,12 @@ class Document:
             raise InvalidRequestError(
                 f"{self.name} has {len(self.data) / 1e6:.1f} MB; the limit is {limit / 1e6:.2f} MB.",
                 hint="Make the file smaller, or split it.",
+            )
+        pixels = image_size(self.data) if self.is_image else None
+        if pixels is not None and max(pixels) > MAX_IMAGE_PIXELS:
+            raise InvalidRequestError(
+                f"{self.name} has {pixels[0]} by {pixels[1]} pixels; the limit is {MAX_IMAGE_PIXELS} on either side.",
+                hint="Make the image smaller.",
             )
         if not self.id:
             object.__setattr__(self, "id", hashlib.sha256(self.data).hexdigest()[:32])

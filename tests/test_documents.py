@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from assistant import Document, InvalidRequestError
 from assistant.documents import MAX_DOCUMENT_BYTES, MAX_IMAGE_BYTES
+from assistant.pixels import image_size
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452")
 
@@ -125,3 +127,22 @@ def test_documents_are_read_from_files_and_survive_json(tmp_path: Path) -> None:
     assert Document.from_dict(json.loads(json.dumps(document.to_dict()))) == document
     with pytest.raises(FileNotFoundError):
         Document.from_path(tmp_path / "missing.pdf")
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("PNG", "png"), ("GIF", "gif"), ("JPEG", "jpg"), ("WEBP", "webp")])
+@pytest.mark.parametrize("options", [{}, {"lossless": True}])
+def test_the_size_of_an_image_is_read_and_too_large_ones_are_refused(kind: str, ending: str, options: dict) -> None:
+    def image(width: int, height: int) -> bytes:
+        out = io.BytesIO()
+        Image.new("RGB", (width, height)).save(out, kind, **(options if kind == "WEBP" else {}))
+        return out.getvalue()
+
+    assert image_size(image(37, 11)) == (37, 11)
+    assert Document.from_bytes(image(8000, 2), f"a.{ending}").is_image
+    with pytest.raises(InvalidRequestError, match="8001 by 2 pixels"):
+        Document.from_bytes(image(8001, 2), f"a.{ending}")
+
+
+def test_a_header_that_nobody_knows_is_not_judged() -> None:
+    for data in (b"", PNG, b"\xff\xd8", b"\xff\xd8\xff", b"RIFFxxxxWEBP", b"RIFFxxxxWEBPVP8X", b"GIF89a", b"BM"):
+        assert image_size(data) is None
