@@ -31,16 +31,15 @@ class CancelToken:
     """An event that can also wake somebody who blocks in a socket. Safe from any thread."""
 
     def __init__(self) -> None:
+        # A plain attribute beside the event: it is asked twice for every delta.
+        self.cancelled = False
         self._event = threading.Event()
         self._lock = threading.Lock()
         self._wakers: list[Callable[[], None]] = []
 
-    @property
-    def cancelled(self) -> bool:
-        return self._event.is_set()
-
     def cancel(self) -> None:
         with self._lock:
+            self.cancelled = True
             self._event.set()
             wakers, self._wakers = self._wakers, []
         for wake in wakers:

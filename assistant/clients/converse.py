@@ -115,8 +115,9 @@ class ConverseStream:
         stop: str | None = None
         try:
             for event in self._events:
-                if "contentBlockDelta" in event:
-                    delta = event["contentBlockDelta"]["delta"]
+                block = event.get("contentBlockDelta")
+                if block is not None:
+                    delta = block["delta"]
                     text = delta.get("text")
                     if text:
                         shown = True
