@@ -5,8 +5,9 @@
 
 CPU: process time for a reply of 1,000 text deltas, all threads included; the median of interleaved rounds, because a
 machine's speed drifts. First text: wall-clock time from the call to the first delta, over a warm connection; the bar is
-on the fastest tenth, for on a busy machine the hand-over between two threads waits for a core, and that is the other
-programs' time. The server is a process of its own. langchain-aws is measured in an environment that uv makes for it, or
+on the medians; the fastest tenth is printed beside them, for a busy machine makes the hand-over between two
+threads wait for a core. The server is a process of its own. langchain-aws is measured in an environment that uv makes
+for it, or
 skipped with the reason.
 """
 
@@ -220,7 +221,7 @@ def bars(results: dict[str, dict[str, float]]) -> dict[str, float]:
             (
                 converse["cpu"] / boto3["cpu"],
                 claude["cpu"] / sdk["cpu"],
-                max(converse["tenth"] - boto3["tenth"], claude["tenth"] - sdk["tenth"]),
+                max(converse["first"] - boto3["first"], claude["first"] - sdk["first"]),
             ),
             strict=True,
         )

@@ -160,33 +160,9 @@ class LocalClient:
         notices = [_left_out(name, info) for name in ("effort", "thinking") if getattr(wishes, name) is not None]
         return Reply(lambda token: self._answer(file, request, notices, token), model=info.id)
 
-    def complete(
-        self,
-        messages: Messages,
-        *,
-        model: str | None = None,
-        system: str | None = None,
-        max_tokens: int | None = None,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        stop_sequences: Sequence[str] = (),
-        effort: Effort | None = None,
-        thinking: bool | None = None,
-        extra: Mapping[str, Any] | None = None,
-    ) -> Reply:
+    def complete(self, messages: Messages, **options: Any) -> Reply:
         """The same, read to the end, blocking. Raises what stream() and its reply raise."""
-        return self.stream(
-            messages,
-            model=model,
-            system=system,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            stop_sequences=stop_sequences,
-            effort=effort,
-            thinking=thinking,
-            extra=extra,
-        ).drain()
+        return self.stream(messages, **options).drain()
 
     def models(self) -> list[ModelInfo]:
         """The client's own model, then every *.gguf chat model of the data directory by name. Loads nothing."""
