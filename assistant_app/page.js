@@ -20,6 +20,7 @@
     // The address named a conversation that is not there.
     forgetOther(id) {
       address((query) => { if (query.has("c") && query.get("c") !== id) query.delete("c"); });
+      document.documentElement.dataset.loaded = id;
     },
     // Until the text box is free again: freeing it is the last thing that Gradio does at the end of a turn.
     async free() {

@@ -21,7 +21,7 @@ from assistant.reply import CancelToken, Reply
 from assistant.store import ConversationStore
 
 # How long a test waits for what must happen; never how long it sleeps. In ms, as playwright counts.
-PATIENCE = 10_000
+PATIENCE = 20_000
 
 
 class Answer:

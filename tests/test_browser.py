@@ -87,6 +87,8 @@ def open_page(
         page = (context_for(locale, width) if beside is None else beside.context).new_page()
         page.set_default_timeout(PATIENCE)
         page.goto((url or served.url) + path)
+        # Set by the last step of loading: what is typed or clicked before it may be drawn over.
+        expect(page.locator("html[data-loaded]")).to_be_visible()
         expect(page.locator(".assistant-status")).to_be_visible()
         expect(page.locator(BOX)).to_be_visible()
         return page
@@ -96,6 +98,13 @@ def open_page(
         for page in context.pages:
             page.close()
         context.clear_cookies()
+
+
+def open_settings(page: Page) -> None:
+    """Opens the accordion and lets its fields be mounted: Gradio gives them their values a frame after they are seen."""
+    page.get_by_role("button", name="Model and settings").click()
+    expect(page.locator("#system textarea")).to_be_visible()
+    page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(r, 0))))")
 
 
 def send(page: Page, text: str) -> None:
@@ -249,7 +258,7 @@ def test_the_accordion_s_values_arrive_at_the_model_and_stay_with_the_conversati
     open_page: OpenPage, client: ScriptedClient
 ) -> None:
     page = open_page()
-    page.get_by_role("button", name="Model and settings").click()
+    open_settings(page)
     page.locator("#model input").click()
     page.get_by_role("option", name="Test · scripted-2").click()
     for name, value in (("temperature", "0.3"), ("top_p", "0.8"), ("max_tokens", "321")):
@@ -264,7 +273,7 @@ def test_the_accordion_s_values_arrive_at_the_model_and_stay_with_the_conversati
     usable(page)
     page.reload()
     expect(page.locator(BOT)).to_have_text("Ahoy.")
-    page.get_by_role("button", name="Model and settings").click()
+    open_settings(page)
     expect(page.locator("#temperature input")).to_have_value("0.3")
     expect(page.locator("#system textarea")).to_have_value("Answer in rhymes.")
 
@@ -289,7 +298,7 @@ def test_a_value_out_of_range_is_explained_and_the_page_goes_on(
 
     monkeypatch.setattr(client, "stream", strict)
     page = open_page()
-    page.get_by_role("button", name="Model and settings").click()
+    open_settings(page)
     page.fill("#temperature input", "99")
     page.locator("#model input").fill("no-such-model")
     page.keyboard.press("Tab")
@@ -722,7 +731,7 @@ def test_the_embedded_model_answers_for_real(open_page: OpenPage, tmp_path: Path
     with serving(connect("local"), tmp_path) as served:
         page = open_page(url=served.url)
         expect(page.locator(".assistant-status")).to_contain_text("only for trying things out")
-        page.get_by_role("button", name="Model and settings").click()
+        open_settings(page)
         page.fill("#max_tokens input", "12")
         send(page, "Say hello.")
         expect(page.locator(BOT).first).to_have_text(re.compile(r"\w+"), timeout=60_000)
