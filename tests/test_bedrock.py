@@ -12,8 +12,8 @@ import pytest
 from assistant import BedrockClient, InvalidRequestError, ModelAccessError, ModelNotFoundError
 from assistant.clients.rules import LEARNED
 from assistant.messages import Message, Notice, ThinkingDelta, Usage
+from tests.bedrock_errors import NO_TEMPERATURE
 from tests.bedrock_server import BedrockServer, Fault, Recorded, Reply
-from tests.bedrock_wire import NO_TEMPERATURE
 from tests.wires import CLAUDE, NOVA, both_wires, caught, client_of, session_of, set_environment
 
 OPUS = "us.anthropic.claude-opus-4-7"

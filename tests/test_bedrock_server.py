@@ -20,7 +20,7 @@ from botocore.eventstream import ChecksumMismatch
 from botocore.exceptions import ClientError, ConnectionClosedError, EventStreamError, ReadTimeoutError
 from botocore.loaders import create_loader
 
-from tests import bedrock_wire as wire
+from tests.bedrock_errors import ERRORS
 from tests.bedrock_server import ACCESS_KEY, SECRET_KEY, BedrockServer, Fault, Reply
 
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
@@ -402,14 +402,14 @@ def test_a_model_past_its_end_is_not_found(server: BedrockServer) -> None:
 # --- faults: what the callers see is the table in the facts ---
 
 
-@pytest.mark.parametrize("kind", [kind for kind in wire.ERRORS if kind != "ModelStreamErrorException"])
+@pytest.mark.parametrize("kind", [kind for kind in ERRORS if kind != "ModelStreamErrorException"])
 def test_an_error_before_the_stream_has_its_status_and_name(server: BedrockServer, kind: str) -> None:
     server.script(Fault(kind, message="words", retry_after=3), Fault(kind))
     with pytest.raises(ClientError, match="words") as first:
         ask_converse(boto())
     with pytest.raises(anthropic.APIStatusError) as second:
         ask_claude(claude(server))
-    status, message = wire.ERRORS[kind]
+    status, message = ERRORS[kind]
     assert first.value.response["Error"]["Code"] == kind
     assert first.value.response["ResponseMetadata"]["HTTPStatusCode"] == second.value.status_code == status
     assert first.value.response["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "3"

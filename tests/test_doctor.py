@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,7 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from assistant.cli import cli
+from assistant.clients.faults import connection_error
 from assistant.doctor import Record, diagnose, language, status_of
+from assistant.doctor_words import WORDS, error_in_spanish
 from tests.bedrock_server import BedrockServer, Fault
 
 IDENTITY = (
@@ -57,7 +60,8 @@ def test_everything_is_well_with_aws_set_up(server: BedrockServer, tmp_path: Pat
     assert found(records, "identity").text == "account ********9012, user/ana"
     assert "123456789012" not in " ".join(record.text for record in records)
     assert "us.anthropic.claude-haiku-5-5 answered" in found(records, "call").text
-    assert found(records, "count").status in ("ok", "warn")
+    count = found(records, "count")
+    assert (count.status, "does not count for" in count.text, count.next_step) == ("ok", True, "")
     call = next(request for request in server.requests if "max_tokens" in request.body)
     assert call.body["max_tokens"] == 1
 
@@ -93,6 +97,65 @@ def test_expired_credentials_say_to_sign_in(server: BedrockServer, tmp_path: Pat
     call = found(diagnose(data_dir=tmp_path, model="nova-lite"), "call")
     assert call.status == "fail"
     assert "aws sso login" in call.next_step
+
+
+def test_tokens_are_counted_exactly_where_the_service_does(server: BedrockServer, tmp_path: Path) -> None:
+    count = found(diagnose(data_dir=tmp_path, lang="en", model="claude-haiku-4-5"), "count")
+    assert (count.status, "exact" in count.text) == ("ok", True)
+    server.deny = {"CountTokens"}
+    count = found(diagnose(data_dir=tmp_path, lang="en", model="claude-haiku-4-5"), "count")
+    assert (count.status, "bedrock:CountTokens" in count.next_step) == ("warn", True)
+
+
+@pytest.mark.parametrize(("lang", "words"), [("en", "AWS does not accept"), ("es", "AWS no acepta las credenciales")])
+def test_a_wrong_key_is_no_missing_permission(
+    lang: str, words: str, server: BedrockServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    records = diagnose(data_dir=tmp_path, lang=lang)
+    for check in ("models", "profiles", "count", "call"):
+        record = found(records, check)
+        assert (record.status, words in record.text) == ("fail", True)
+        assert "aws sso login" in record.next_step
+        assert "IAM" not in record.next_step
+
+
+@pytest.mark.parametrize(
+    ("fault", "model", "meaning", "step"),
+    [
+        (Fault("AccessDeniedException"), "nova-lite", "AWS no lo permite", "política de IAM"),
+        (Fault("ResourceNotFoundException"), "nova-lite", "no existe ese modelo aquí", "assistant models"),
+        (None, "claude-v2", "no existe ese modelo aquí", 'Usa model="claude-sonnet-5-5"'),
+        (Fault("ValidationException"), "nova-lite", "la petición no se aceptó", "Cambia o quita"),
+        (Fault("ServiceQuotaExceededException"), "nova-lite", "demasiadas peticiones", "Service Quotas"),
+        (Fault("ValidationException", message="Fill in the use case details."), "nova-lite", "permite", "formulario"),
+    ],
+    ids=["access", "model", "retired", "invalid", "quota", "form"],
+)
+def test_in_spanish_each_failure_has_its_meaning_and_its_step(
+    fault: Fault | None, model: str, meaning: str, step: str, server: BedrockServer, tmp_path: Path
+) -> None:
+    if fault is not None:
+        server.script(fault)
+    records = diagnose(data_dir=tmp_path, lang="es", model=model)
+    call = found(records, "call")
+    assert call.status == "fail"
+    assert meaning in call.text
+    assert step in call.next_step
+
+
+def test_in_spanish_an_authority_that_is_not_trusted_names_the_variable() -> None:
+    error = connection_error(OSError("CERTIFICATE_VERIFY_FAILED"), model=None, region=None, shown=False, headers=False)
+    text, step = error_in_spanish(error)
+    assert ("CERTIFICATE_VERIFY_FAILED" in text, "AWS_CA_BUNDLE" in step) == (True, True)
+
+
+def test_every_word_has_both_languages() -> None:
+    for key, (english, spanish) in WORDS.items():
+        assert english, key
+        assert spanish, key
+        names = [sorted(re.findall(r"{\w+}", text)) for text in (english, spanish)]
+        assert names[0] == names[1], key
 
 
 def test_a_region_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

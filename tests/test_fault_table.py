@@ -25,8 +25,8 @@ from assistant import (
 )
 from assistant.clients.rules import LEARNED
 from assistant.messages import Retrying
+from tests.bedrock_errors import INPUT_TOO_LONG, PROMPT_TOO_LONG
 from tests.bedrock_server import BedrockServer, Fault, Recorded, Reply, Scripted
-from tests.bedrock_wire import INPUT_TOO_LONG, PROMPT_TOO_LONG
 from tests.wires import CLAUDE, NOVA, NoSleep, both_wires, client_of, retries, session_of, set_environment
 
 WHOLE = "uno dos tres"
@@ -63,6 +63,9 @@ def rows() -> Iterator[Row]:
         yield Row(f"{kind} for good", (fails(kind),) * 3, gets, 3)
     throttled = fails("ThrottlingException", retry_after=7)
     yield Row("throttled with Retry-After", (throttled, AROUND), "end_turn", 2, WHOLE, wait=7.0)
+    dated = {"Date": "Wed, 21 Oct 2026 07:27:48 GMT"}
+    throttled = fails("ThrottlingException", retry_after="Wed, 21 Oct 2026 07:28:00 GMT", headers=dated)
+    yield Row("throttled with Retry-After as a date", (throttled, AROUND), "end_turn", 2, WHOLE, wait=12.0)
     throttled = fails("ThrottlingException", message=TOO_MANY_TOKENS)
     yield Row("too many tokens a minute is no long context", (throttled,) * 3, ThrottledError, 3)
     for kind in BREAKS:
@@ -82,6 +85,7 @@ def rows() -> Iterator[Row]:
         yield Row(f"{kind} at the end", (fails(kind, "last"),), StreamInterruptedError, 1, WHOLE)
     for after in (0, 2, "last"):
         yield Row(f"unknown events at {after}", (fails("unknown_event", after),), "end_turn", 1, WHOLE)
+    yield Row("held open after the last event", (fails("held"),), "end_turn", 1, WHOLE)
     yield Row("empty body", (fails("empty_body"), AROUND), "end_turn", 2, WHOLE)
     yield Row("empty body for good", (fails("empty_body"),) * 3, ServiceError, 3)
     for kind in ("empty", "blank"):

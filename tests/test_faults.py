@@ -113,9 +113,12 @@ def test_hints_name_a_profile_or_a_successor() -> None:
         ({"retry-after": "3"}, 3.0),
         ({"retry-after-ms": "1500"}, 1.5),
         ({"x-amz-retry-after": "250"}, 0.25),
-        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT", "date": "Wed, 21 Oct 2026 07:27:48 GMT"}, 12.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 -0000", "date": "Wed, 21 Oct 2026 07:27:48 GMT"}, 12.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "in a while"}, None),
         ({"retry-after": "-5"}, 0.0),
     ],
 )
-def test_retry_after_is_read_in_its_three_forms(headers: dict[str, str], seconds: float | None) -> None:
+def test_retry_after_is_read_in_each_of_its_forms(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after_of(headers) == seconds

@@ -28,6 +28,16 @@ def test_nothing_is_loaded_until_it_is_asked_for() -> None:
     assert result.stdout.split()[1] == "False"
 
 
+def test_the_first_price_waits_for_nothing_once_it_is_loaded() -> None:
+    program = (
+        "import sys; from assistant import prices; from assistant.messages import Usage\n"
+        "prices.load(); before = set(sys.modules)\n"
+        "prices.library_cost('amazon.nova-lite-v1:0', Usage(10, 10)); print(sorted(set(sys.modules) - before))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
 def test_the_library_answers_where_it_is_loaded(library: None, mocker) -> None:
     model = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
     assert model_info(model).cost(USAGE) == pytest.approx(1.1e-6 * (1000 + 10 + 62.5) + 5.5e-6 * 1000)

@@ -15,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from assistant import AssistantError, BedrockClient
+from assistant.clients.helpers import HELPERS
 from assistant.reply import Reply as Answer
 from tests.bedrock_server import BedrockServer, Fault, Recorded, Reply
-from tests.wires import CLAUDE, LONG, NOVA, client_of, opening_threads, retries, set_environment
+from tests.wires import CLAUDE, LONG, NOVA, client_of, retries, set_environment
 
 STREAMS = 20
 SAMPLE, FULL = 30, 500
@@ -120,9 +121,7 @@ def interleave(seed: int, client: BedrockClient, server: BedrockServer) -> None:
             assert isinstance(error, AssistantError), told
             assert error.partial == reply.text, told
         assert mix.asked[text] <= 2, told
-    for thread in opening_threads():
-        thread.join(LONG)
-    assert opening_threads() == []
+    assert HELPERS.wait_idle(LONG)
     # Every request has come to an end on the other side too: what is still open waits for its next use.
     assert server.wait_until(lambda: all(recorded.outcome for recorded in server.requests), LONG)
     assert server.errors == []

@@ -18,11 +18,13 @@ from assistant.errors import ServiceError
 from assistant.messages import Completed, Retrying, Usage
 from assistant.reply import SourceItem
 from tests.bedrock_server import BedrockServer, Fault, Reply
-from tests.wires import LONG, Reader, both_wires, client_of, nothing_left, set_environment
+from tests.wires import LONG, NOVA, Reader, both_wires, client_of, nothing_left, set_environment
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "tls"])
 def server(request: pytest.FixtureRequest) -> Iterator[BedrockServer]:
+    # The packages are loaded here: on a busy machine that takes longer than a test waits.
+    BedrockClient(region="us-east-1").warm()
     with BedrockServer(tls=request.param) as server:
         yield server
 
@@ -32,7 +34,9 @@ def client(server: BedrockServer, monkeypatch: pytest.MonkeyPatch) -> BedrockCli
     set_environment(monkeypatch, server.env)
     server.requests.clear()
     server.dropped.clear()
-    server.wait_until(lambda: not server.open_connections, 0)
+    # The clients of other tests are reference cycles, and keep their connections until they are collected.
+    gc.collect()
+    assert server.wait_until(lambda: not server.open_connections, LONG)
     return client_of()
 
 
@@ -190,6 +194,49 @@ def test_a_response_that_closes_its_connection_can_be_woken_too(
     reader.join()
     assert reader.reply.stop_reason == "cancelled"
     assert server.wait_until(lambda: len(server.dropped) == 1)
+
+
+@both_wires
+def test_a_connection_that_is_held_open_after_the_last_event_delays_nothing_and_is_given_up(
+    model: str, client: BedrockClient, server: BedrockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assistant.clients.converse._ACCOUNTING", 3600)
+    patient = client_of(read_timeout=3600)
+    before = server.open_connections
+    server.script(Fault("held", reply=Reply("uno dos tres")), Reply("cuatro"))
+    reader = Reader(reply := patient.stream("hola", model=model))
+    reader.join()
+    assert (reply.text, reply.stop_reason) == ("uno dos tres", "end_turn")
+    assert reply.usage is not None
+    assert reply.usage.output_tokens > 0
+    assert server.wait_until(lambda: len(server.dropped) == 1)
+    assert patient.complete("hola", model=model).text == "cuatro"
+    assert nothing_left(server, idle=before + 1)
+
+
+def test_an_answer_whose_accounting_never_comes_ends_without_it(
+    client: BedrockClient, server: BedrockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assistant.clients.converse._ACCOUNTING", 0.05)
+    server.script(Fault("held", after="last", reply=Reply("uno dos tres")))
+    reader = Reader(reply := client_of(read_timeout=3600).stream("hola", model=NOVA))
+    reader.join()
+    assert (reply.text, reply.stop_reason) == ("uno dos tres", "end_turn")
+    assert reply.usage is not None
+    assert reply.usage.cost is None
+    assert server.wait_until(lambda: len(server.dropped) == 1)
+
+
+@both_wires
+def test_text_comes_as_it_is_sent_where_a_proxy_takes_the_chunks_away(
+    model: str, client: BedrockClient, server: BedrockServer
+) -> None:
+    gate = threading.Event()
+    server.script(Reply("uno dos tres", chunked=False, gate=gate))
+    steps = iter(client.stream("hola", model=model))
+    assert next(steps) == "uno"
+    gate.set()
+    assert "".join(steps) == " dos tres"
 
 
 # --- open_and_read alone ----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 
 from assistant import BedrockClient, ChatSession
 from assistant.buffers import BufferMemory
+from assistant.clients.helpers import HELPERS
 from assistant.clients.retry import RetryPolicy
 from assistant.reply import CancelToken, Reply
 from tests.bedrock_server import BedrockServer
@@ -56,15 +57,9 @@ def set_environment(monkeypatch: pytest.MonkeyPatch, values: Mapping[str, str]) 
         monkeypatch.setenv(name, value)
 
 
-def opening_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "assistant-open"]
-
-
 def nothing_left(server: BedrockServer, *, idle: int = 0) -> bool:
-    """Whether, in time, no opening thread is left and no connection but `idle` ones that wait for their next use."""
-    for thread in opening_threads():
-        thread.join(LONG)
-    return not opening_threads() and server.wait_until(lambda: server.open_connections <= idle, LONG)
+    """Whether, in time, no opening call is left and no connection but `idle` ones that wait for their next use."""
+    return HELPERS.wait_idle(LONG) and server.wait_until(lambda: server.open_connections <= idle, LONG)
 
 
 class Reader:

@@ -18,12 +18,13 @@ from ..tokens import estimate_tokens
 from .aws import AwsSetup
 from .base import Effort, Messages, as_messages, environment
 from .claude import ClaudeWire
-from .converse import ConverseWire
+from .converse import ConverseWire, translate
+from .helpers import wait_for
 from .listing import DENIED_SECONDS, Listing, Profiles, is_application_profile, list_models, nearest_profile
 from .retry import RetryPolicy
 from .rules import LEARNED, Wishes, check, default_max_tokens, fit, fit_messages, refused_parameter
 from .telemetry import observe
-from .wire import Request, open_and_read, wait_for
+from .wire import Request, open_and_read
 
 logger = logging.getLogger("assistant")
 
@@ -228,22 +229,36 @@ class BedrockClient:
 
     def count_tokens(self, messages: Messages, *, model: str | None = None, system: str | None = None) -> TokenCount:
         """Input tokens of a request: exact where CountTokens serves the model, else estimated. Blocks for a request."""
+        request = self._countable(messages, model, system)
+        try:
+            return TokenCount(self._ask_for_count(request), exact=True)
+        except AssistantError as error:
+            logger.debug("bedrock.count_tokens_estimated", extra={"model": request.model, "error": error.message})
+        text = "\n".join([system or "", *(message.text for message in request.messages)])
+        return TokenCount(estimate_tokens(text), exact=False)
+
+    def exact_tokens(self, messages: Messages, *, model: str | None = None, system: str | None = None) -> int:
+        """Input tokens by CountTokens alone. Blocks for a request. Raises InvalidRequestError or ModelNotFoundError
+        where the service does not count for the model, and what else AWS refuses."""
+        return self._ask_for_count(self._countable(messages, model, system))
+
+    def _countable(self, messages: Messages, model: str | None, system: str | None) -> Request:
         info, _ = self.resolve(model)
         if is_application_profile(info.id):
             info, _ = self._profiles.look_up(self._control_client, info.id)
         checked = fit_messages(as_messages(messages), replace(info, prefill=True))
-        request = Request(info, self.region, checked, max_tokens=1, system=system)
+        return Request(info, self.region, checked, max_tokens=1, system=system)
+
+    def _ask_for_count(self, request: Request) -> int:
         body = self._converse.body(request)
         counted = {name: body[name] for name in ("messages", "system") if name in body}
         # The operation takes base ids only.
-        base = base_id(info.name) or info.id
+        base = base_id(request.info.name) or request.model
         try:
             answer = self._converse.client().count_tokens(modelId=base, input={"converse": counted})
-            return TokenCount(int(answer["inputTokens"]), exact=True)
         except Exception as error:
-            logger.debug("bedrock.count_tokens_estimated", extra={"model": base, "error": str(error)})
-        text = "\n".join([system or "", *(message.text for message in checked)])
-        return TokenCount(estimate_tokens(text), exact=False)
+            raise translate(error, base, self.region) from error
+        return int(answer["inputTokens"])
 
     def warm(self) -> None:
         """Builds the clients, without a request, so that the first reply does not wait for that."""

@@ -1,7 +1,7 @@
 """The Anthropic Messages wire: Claude models through AnthropicBedrock, its frames read as they come.
 
-The SDK opens the connection, pools and speaks HTTP. Its typed events cost twice what the rest does together, so the
-frames are cut by botocore's EventStreamBuffer and the few event types that matter are read as plain dicts.
+The SDK opens the connection, pools and speaks HTTP. Its typed events cost twice what the rest does together, so
+frames.py cuts the frames and the few event types that matter are read as plain dicts.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import base64
 import json
 import ssl
 import threading
+import time
+from binascii import a2b_base64
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,8 @@ from ..messages import Completed, Message, ThinkingDelta, Usage
 from ..reply import SourceItem, UsageSoFar
 from .aws import AwsSetup
 from .faults import connection_error, incomplete, interrupted, retry_after_of, service_error
-from .wire import Request, document_text, shut_down, stop_reason_of
+from .frames import frame_error, frames, read_json
+from .wire import LAST_WORDS, Request, document_text, shut_down, stop_reason_of
 
 if TYPE_CHECKING:
     import httpx2
@@ -133,27 +136,56 @@ class ClaudeStream:
 
     def __init__(self, manager: Any, response: Any, request: Request) -> None:
         self._manager = manager
-        self._response = response
+        self._http: httpx2.Response = response.http_response
         self._request = request
+        self._complete = False
+
+    @property
+    def _network(self) -> Any:
+        return self._http.extensions.get("network_stream")
 
     def wake(self) -> None:
-        network = self._response.http_response.extensions.get("network_stream")
-        if network is not None:
-            shut_down(network.get_extra_info("socket"))
+        if self._network is not None:
+            shut_down(self._network.get_extra_info("socket"))
 
     def close(self) -> None:
         with suppress(Exception):
+            if self._complete:
+                self._read_rest()
+        with suppress(Exception):
             self._manager.__exit__(None, None, None)
+
+    def _read_rest(self) -> None:
+        """Reads the end of the body, so that the connection can be used again; but does not wait for it for long.
+
+        httpx2 has one timeout for a whole body, so the connection's own `read` is stood in for. For this thread alone:
+        with the body's last byte the connection is another request's.
+        """
+        network, reader = self._network, threading.get_ident()
+        until = time.monotonic() + LAST_WORDS
+        read = network.read
+
+        def hurried(max_bytes: int, timeout: float | None = None) -> bytes:
+            if threading.get_ident() != reader:
+                return bytes(read(max_bytes, timeout))
+            return bytes(read(max_bytes, max(until - time.monotonic(), 0.001)))
+
+        network.read = hurried
+        try:
+            for _ in self._chunks:
+                if time.monotonic() > until:
+                    return
+        finally:
+            del network.read
 
     def items(self) -> Iterator[SourceItem]:
         import httpx2
-        from botocore.eventstream import ParserError
 
         request = self._request
         shown = False
         usage = Usage()
         stop: str | None = None
-        complete = False
+        self._chunks = self._http.iter_bytes() if "content-encoding" in self._http.headers else self._http.iter_raw()
         try:
             for event in self._events():
                 kind = event.get("type")
@@ -172,48 +204,41 @@ class ClaudeStream:
                 elif kind == "message_delta":
                     usage = _usage(event.get("usage") or {}, usage)
                     stop = event["delta"].get("stop_reason") or stop
-                elif kind == "message_stop":
-                    complete = True
                 elif kind == "error":
                     raise _frame_error(event.get("error") or {}, request)
                 if event.get("amazon-bedrock-guardrailAction") == "INTERVENED":
                     stop = "guardrail_intervened"
+                if kind == "message_stop":
+                    self._complete = True
+                    break
         except AssistantError as error:
             if shown and error.transient:
                 raise interrupted(error) from error
             raise
-        except (httpx2.HTTPError, httpx2.StreamError, ParserError, OSError, ValueError, KeyError, TypeError) as error:
-            # After message_stop the rest of the body is only read so that the connection can be used again.
-            if not complete:
-                raise connection_error(
-                    error, model=request.model, region=request.region, shown=shown, headers=True
-                ) from error
-        if not complete:
+        except (
+            httpx2.HTTPError,
+            httpx2.StreamError,
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+        ) as error:
+            raise connection_error(
+                error, model=request.model, region=request.region, shown=shown, headers=True
+            ) from error
+        if not self._complete:
             raise incomplete(request.model, request.region, shown=shown)
         yield Completed(stop_reason_of(stop), request.priced(usage), stop)
 
     def _events(self) -> Iterator[dict[str, Any]]:
-        from botocore.eventstream import EventStreamBuffer
-
-        buffer = EventStreamBuffer()
-        for chunk in self._response.iter_bytes():
-            buffer.add_data(chunk)
-            for frame in buffer:
-                if frame.headers.get(":message-type") != "event":
-                    raise self._exception(frame)
-                if frame.headers.get(":event-type") == "chunk":
-                    event = json.loads(base64.b64decode(json.loads(frame.payload)["bytes"]))
-                    if isinstance(event, dict):
-                        yield event
-
-    def _exception(self, frame: Any) -> AssistantError:
-        headers = frame.headers
-        code = headers.get(":exception-type") or headers.get(":error-code") or ""
-        message = headers.get(":error-message") or ""
-        with suppress(ValueError):
-            payload = json.loads(frame.payload)
-            message = payload.get("message") or payload.get("Message") or message
-        return service_error(code, message, status=200, model=self._request.model, region=self._request.region)
+        for headers, payload in frames(self._chunks):
+            if headers.get(":message-type") != "event":
+                raise frame_error(headers, payload, model=self._request.model, region=self._request.region)
+            if headers.get(":event-type") == "chunk":
+                event = read_json(a2b_base64(read_json(payload)["bytes"]))
+                if isinstance(event, dict):
+                    yield event
 
 
 def _frame_error(error: dict[str, Any], request: Request) -> AssistantError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -14,9 +15,16 @@ from ..messages import Completed, Message, ThinkingDelta, Usage
 from ..reply import SourceItem, UsageSoFar
 from .aws import AwsSetup
 from .faults import connection_error, incomplete, interrupted, retry_after_of, service_error
-from .wire import Request, document_text, shut_down, stop_reason_of
+from .frames import frame_error, frames, read_json
+from .wire import LAST_WORDS, Request, document_text, shut_down, stop_reason_of
 
 CACHE_POINT = {"cachePoint": {"type": "default"}}
+
+# Under this name the response itself stands beside what botocore makes of it.
+_RAW = "assistant:raw"
+
+# How long the accounting may follow the answer's end, in seconds: it is a frame of its own, and may be missing.
+_ACCOUNTING = 5.0
 
 
 class ConverseWire:
@@ -40,7 +48,9 @@ class ConverseWire:
     def client(self) -> Any:
         with self._lock:
             if self._client is None:
-                self._client = self._setup.boto3_client("bedrock-runtime", **self._config)
+                client = self._setup.boto3_client("bedrock-runtime", **self._config)
+                client.meta.events.register("before-parse.bedrock-runtime.ConverseStream", _keep_raw)
+                self._client = client
             return self._client
 
     def body(self, request: Request) -> dict[str, Any]:
@@ -83,41 +93,65 @@ class ConverseWire:
             response = self.client().converse_stream(**self.body(request))
         except Exception as error:
             raise translate(error, request.model, request.region) from error
-        return ConverseStream(response["stream"], request)
+        return ConverseStream(response[_RAW], request)
+
+
+def _keep_raw(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    """A handler of botocore's before-parse event: adds the response itself to what the call returns."""
+    customized_response_dict[_RAW] = response_dict["body"]
 
 
 class ConverseStream:
-    """One open response: `events` is botocore's EventStream."""
+    """One open response: `raw` is urllib3's. Its frames are read here, for botocore's typed events cost twice as much
+    as all the rest."""
 
-    def __init__(self, events: Any, request: Request) -> None:
-        self._events = events
+    def __init__(self, raw: Any, request: Request) -> None:
+        self._raw = raw
         self._request = request
-        # botocore has no public way to the response, and none other wakes a blocked reader (close() itself blocks).
-        self._raw = getattr(events, "_raw_stream", None)
-        self._socket = getattr(getattr(self._raw, "connection", None), "sock", None)
+        self._complete = False
+        # Kept: the response forgets its connection when it has been read.
+        self._socket = getattr(getattr(raw, "connection", None), "sock", None)
 
     def wake(self) -> None:
         # After "Connection: close" the response alone still has the socket, and only urllib3 2.3 and later gives a
         # way to it.
         with suppress(Exception):
-            self._raw.shutdown()  # type: ignore[union-attr]
+            self._raw.shutdown()
         shut_down(self._socket)
 
     def close(self) -> None:
-        # An abandoned EventStream keeps its connection until it is garbage collected.
         with suppress(Exception):
-            self._events.close()
+            if self._complete:
+                self._read_rest()
+        with suppress(Exception):
+            # What has not been read to its end is not used again.
+            self._raw.close()
+
+    def _hurry(self, seconds: float) -> None:
+        """From here on no read of this response blocks for longer."""
+        if self._socket is not None:
+            # urllib3 sets the timeout of its own again with the next request.
+            self._socket.settimeout(seconds)
+
+    def _read_rest(self) -> None:
+        """Reads the end of the body, so that the connection can be used again; but does not wait for it for long."""
+        self._hurry(LAST_WORDS)
+        until = time.monotonic() + LAST_WORDS
+        for _ in self._chunks:
+            if time.monotonic() > until:
+                return
 
     def items(self) -> Iterator[SourceItem]:
         request = self._request
         shown = False
-        usage: Usage | None = None
         stop: str | None = None
+        usage: Usage | None = None
+        self._chunks = _pieces(self._raw)
         try:
-            for event in self._events:
-                block = event.get("contentBlockDelta")
-                if block is not None:
-                    delta = block["delta"]
+            for headers, payload in frames(self._chunks):
+                kind = headers.get(":event-type")
+                if kind == "contentBlockDelta":
+                    delta = read_json(payload)["delta"]
                     text = delta.get("text")
                     if text:
                         shown = True
@@ -125,20 +159,41 @@ class ConverseStream:
                     elif "reasoningContent" in delta and delta["reasoningContent"].get("text"):
                         shown = True
                         yield ThinkingDelta(delta["reasoningContent"]["text"])
-                elif "messageStop" in event:
-                    stop = event["messageStop"]["stopReason"]
-                elif "metadata" in event and "usage" in event["metadata"]:
-                    usage = request.priced(_usage(event["metadata"]["usage"]))
-                    yield UsageSoFar(usage)
+                elif headers.get(":message-type") != "event":
+                    raise frame_error(headers, payload, model=request.model, region=request.region)
+                elif kind == "messageStop":
+                    stop = read_json(payload)["stopReason"]
+                    self._hurry(_ACCOUNTING)
+                elif kind == "metadata":
+                    reported = read_json(payload).get("usage")
+                    if reported is not None:
+                        usage = request.priced(_usage(reported))
+                        yield UsageSoFar(usage)
+                if stop is not None and usage is not None:
+                    break
         except Exception as cause:
             # After messageStop the answer is whole; only its accounting may be missing.
             if stop is None:
                 error = translate(cause, request.model, request.region, headers=True)
-                raise interrupted(error) if shown and error.transient else error from cause
+                if shown and error.transient:
+                    raise interrupted(error) from error
+                if error is cause:
+                    raise
+                raise error from cause
         if stop is None:
             raise incomplete(request.model, request.region, shown=shown)
+        self._complete = True
         # A reply without its accounting cost something nobody knows.
         yield Completed(stop_reason_of(stop), usage or Usage(cost=None), stop)
+
+
+def _pieces(raw: Any) -> Iterator[bytes]:
+    """The body as it comes. Without chunks urllib3's own stream() would wait until 64 KB are there."""
+    if raw.chunked or not hasattr(raw, "read1"):
+        yield from raw.stream()
+        return
+    while piece := raw.read1(65536):
+        yield piece
 
 
 def translate(error: BaseException, model: str | None, region: str | None, *, headers: bool = False) -> AssistantError:

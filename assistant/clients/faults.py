@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ..catalog import base_id, split_model_id, successor
@@ -161,10 +163,22 @@ def incomplete(model: str | None, region: str | None, *, shown: bool) -> Assista
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
-    """Seconds the service wants to be left alone; None where it does not say. Dates are not taken."""
+    """Seconds the service wants to be left alone; None where it does not say."""
     for name, scale in (("x-amz-retry-after", 1e-3), ("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         try:
             return max(0.0, float(headers[name]) * scale)
         except (KeyError, ValueError):
             continue
-    return None
+    until = _date(headers.get("retry-after"))
+    # By the service's own clock where it tells it: this machine's may be wrong.
+    now = _date(headers.get("date")) or datetime.now(UTC)
+    return None if until is None else max(0.0, (until - now).total_seconds())
+
+
+def _date(value: str | None) -> datetime | None:
+    """An HTTP date; None for anything else."""
+    try:
+        found = parsedate_to_datetime(value or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

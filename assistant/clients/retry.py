@@ -6,12 +6,14 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-
-import tenacity
+from typing import TYPE_CHECKING
 
 from ..errors import AssistantError
 from ..messages import Retrying
 from ..reply import CancelToken, SourceItem
+
+if TYPE_CHECKING:
+    import tenacity
 
 
 def _sleep(token: CancelToken, seconds: float) -> bool:
@@ -50,14 +52,21 @@ class RetryPolicy:
         An attempt that has shown something must fail with an error that is not transient.
         """
         started = self.clock()
-        waits: list[float] = []
+        try:
+            # The usual case: one attempt that succeeds needs no bookkeeping.
+            yield from attempt()
+            return
+        except AssistantError as error:
+            failed = error
+        # Loaded when something failed: with asyncio, and tornado where that is installed, it is a tenth of a short run.
+        import tenacity
 
+        waits: list[float] = []
         last = tenacity.stop_after_attempt(self.attempts)
 
         def stop(state: tenacity.RetryCallState) -> bool:
             return last(state) or self.clock() - started + state.upcoming_sleep > self.deadline
 
-        failed: AssistantError | None = None
         for trial in tenacity.Retrying(
             stop=stop,
             wait=self._wait,
@@ -66,11 +75,15 @@ class RetryPolicy:
             # Only noted: the wait itself happens below, after its event has been shown, and ends with the token.
             sleep=waits.append,
         ):
-            if waits and failed is not None:
-                wait = waits.pop()
-                yield Retrying(trial.retry_state.attempt_number, wait, failed)
-                if self.sleep(token, wait):
-                    return
+            if not waits:
+                # The attempt that has been made.
+                with trial:
+                    raise failed
+                continue
+            wait = waits.pop()
+            yield Retrying(trial.retry_state.attempt_number, wait, failed)
+            if self.sleep(token, wait):
+                return
             try:
                 yield from attempt()
                 return

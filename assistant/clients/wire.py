@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 from ..catalog import ModelInfo
 from ..documents import Document
 from ..messages import Message, StopReason, Usage
 from ..reply import CancelToken, SourceItem
+from .helpers import wait_for
 
-T = TypeVar("T")
+# How long a response that has said all may hold its connection open before it is closed, in seconds. Its end comes
+# with or right behind the last event; a proxy may keep it back.
+LAST_WORDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,62 +89,6 @@ def shut_down(sock: Any) -> None:
     """Ends both directions of a socket, which wakes a thread that blocks in reading it; closing would not."""
     with suppress(OSError, ValueError, AttributeError):
         sock.shutdown(socket.SHUT_RDWR)
-
-
-class _Call(Generic[T]):
-    """A call that blocks, on a thread of its own, so that the caller can walk away from it."""
-
-    def __init__(self, call: Callable[[], T], discard: Callable[[T], object]) -> None:
-        self._call = call
-        self._discard = discard
-        self._lock = threading.Lock()
-        self._abandoned = False
-        self.over = threading.Event()
-        self.result: T | None = None
-        self.error: BaseException | None = None
-        threading.Thread(target=self._run, name="assistant-open", daemon=True).start()
-
-    def _run(self) -> None:
-        result: T | None = None
-        try:
-            result = self._call()
-        except BaseException as error:
-            self.error = error
-        with self._lock:
-            self.result = result
-            left = self._abandoned
-        self.over.set()
-        if left and result is not None:
-            self._discard(result)
-
-    def abandon(self) -> None:
-        """Leaves the result to the thread, which discards it when it comes; discards it here if it has."""
-        with self._lock:
-            self._abandoned = True
-            result = self.result
-        if result is not None:
-            self._discard(result)
-
-
-def _leave(result: object) -> None:
-    """For results that hold nothing."""
-
-
-def wait_for(call: Callable[[], T], token: CancelToken, discard: Callable[[T], object] = _leave) -> T | None:
-    """What `call` returns or raises. None when cancelled before that: `discard` then gets its result, some day."""
-    running = _Call(call, discard)
-    try:
-        with token.waking(running.over.set):
-            running.over.wait()
-    except BaseException:
-        running.abandon()
-        raise
-    if token.cancelled:
-        running.abandon()
-        return None
-    if running.error is not None:
-        raise running.error
-    return running.result
 
 
 def _drop(stream: Stream) -> None:
