@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -20,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from tokens import elsewhere, show_tokens  # noqa: E402
 
 from assistant.tokens import estimate_tokens  # noqa: E402
 
@@ -206,22 +207,6 @@ def langchain_main() -> None:
     )
 
 
-def elsewhere(packages: list[str], code: str, given: str = "") -> tuple[Any, str]:
-    """What `code` prints as JSON in an environment with `packages`; None and the reason where that can't be had."""
-    command = ["uv", "run", "--quiet", "--no-project", "--python", "3.11"]
-    for package in packages:
-        command += ["--with", package]
-    try:
-        done = subprocess.run(
-            [*command, "python", "-c", code], input=given, capture_output=True, text=True, timeout=600
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return None, str(error)
-    if done.returncode:
-        return None, (done.stderr.strip().splitlines() or ["?"])[-1]
-    return json.loads(done.stdout.strip().splitlines()[-1]), ""
-
-
 # --- what a turn costs ---
 
 
@@ -272,80 +257,6 @@ def save_and_load() -> tuple[float, float, int]:
     assert isinstance(again.memory, SummaryBufferMemory)
     assert again.memory.covered == memory.covered
     return saved - start, loaded - saved, len(text)
-
-
-# --- tokens ---
-
-CLAUDE_2 = """
-import anthropic, json, pathlib, sys, tokenizers
-path = pathlib.Path(anthropic.__file__).parent / "tokenizer.json"
-tokenizer = tokenizers.Tokenizer.from_file(str(path))
-print(json.dumps([len(tokenizer.encode(text).ids) for text in json.load(sys.stdin)]))
-"""
-
-
-def texts() -> dict[str, list[str]]:
-    """Prose and code that the rates were not made from."""
-    from tests.test_tokens import CODE, ENGLISH, MIXED, SPANISH
-
-    return {"Spanish": SPANISH, "English": ENGLISH, "code": CODE, "mixed chat": MIXED}
-
-
-def embedded_counts(all_texts: list[str]) -> tuple[list[int] | None, str]:
-    from assistant.clients.local import LocalClient
-    from assistant.errors import AssistantError
-
-    try:
-        client = LocalClient()
-        # A request holds the template beside the text: what it costs is left out.
-        frame = client.count_tokens("a").tokens - 1
-        return [client.count_tokens(text).tokens - frame for text in all_texts], ""
-    except (AssistantError, ImportError) as error:
-        return None, str(error).splitlines()[0]
-
-
-def off_after_three(counts: list[int], kind: list[str]) -> tuple[float, float]:
-    """How far the estimate of the fourth text is off, in percent: unseen, and after three replies."""
-    from assistant.tokens import TokenEstimator
-
-    estimator = TokenEstimator()
-    said = 0
-    reported = 0
-    for text, count in zip(kind[:3], counts, strict=False):
-        # Each request holds what was said before.
-        said += estimate_tokens(text)
-        reported += count
-        estimator.calibrate("m", said, reported)
-    estimate = estimate_tokens(kind[3])
-    return (estimate / counts[3] - 1) * 100, (estimate * estimator.ratio("m") / counts[3] - 1) * 100
-
-
-def show_tokens() -> None:
-    kinds = texts()
-    flat = [text for kind in kinds.values() for text in kind]
-    columns = {
-        "SmolLM2": embedded_counts(flat),
-        "Claude 2": elsewhere(["anthropic==0.38.0"], CLAUDE_2, json.dumps(flat)),
-    }
-    for name, (counts, reason) in columns.items():
-        if counts is None:
-            print(f"  {name:9} skipped: {reason}")
-            continue
-        start = 0
-        for kind, samples in kinds.items():
-            unseen, corrected = off_after_three(counts[start : start + 4], samples)
-            start += 4
-            print(f"  {name:9} {kind:11} unseen {unseen:+6.1f} %   after three replies {corrected:+6.1f} %")
-    for kind, samples in kinds.items():
-        text = "\n".join(samples * 20)
-        best = min(_timed(lambda text=text: estimate_tokens(text)) for _ in range(30))
-        print(f"  {kind:11} {best * 1e9 / len(text):5.1f} µs for 1,000 characters")
-
-
-def _timed(what: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    what()
-    return time.perf_counter() - start
 
 
 def main() -> None:
