@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         StreamInterruptedError,
         ThrottledError,
     )
+    from .experiments import Experiment
     from .memory import Context, SummaryBufferMemory
     from .messages import (
         Completed,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     )
     from .prompts import FewShotPrompt, PromptTemplate
     from .reply import CancelToken, Reply
+    from .results import Results
     from .session import ChatSession
     from .store import ConversationStore
 
@@ -79,6 +81,7 @@ _HOME = {
         "StreamInterruptedError",
         "ThrottledError",
     ],
+    "experiments": ["Experiment"],
     "memory": ["Context", "SummaryBufferMemory"],
     "messages": [
         "Completed",
@@ -94,6 +97,7 @@ _HOME = {
     ],
     "prompts": ["FewShotPrompt", "PromptTemplate"],
     "reply": ["CancelToken", "Reply"],
+    "results": ["Results"],
     "session": ["ChatSession"],
     "store": ["ConversationStore"],
 }
@@ -114,6 +118,7 @@ __all__ = [
     "CredentialsError",
     "Document",
     "Event",
+    "Experiment",
     "FewShotPrompt",
     "InvalidRequestError",
     "LocalClient",
@@ -126,6 +131,7 @@ __all__ = [
     "PromptError",
     "PromptTemplate",
     "Reply",
+    "Results",
     "RetryPolicy",
     "Retrying",
     "ServiceError",

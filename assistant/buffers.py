@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self, runtime_checkable
 
 from .documents import Document
 from .errors import InvalidRequestError
 from .folding import MEMORIES
+from .holdings import MemoryItem, MemoryView
 from .messages import Notice, Usage, new_id
 from .pins import DEFAULT_PIN_BUDGET, Pins
 from .tokens import MESSAGE_TOKENS, estimate_tokens
@@ -72,6 +73,8 @@ class Memory(Protocol):
     human_prefix: str
     ai_prefix: str
 
+    paste_limit: int | None
+
     @property
     def max_token_limit(self) -> int | None: ...
 
@@ -95,7 +98,7 @@ class Memory(Protocol):
 
     def rewind(self, turns: Sequence[MemoryTurn]) -> None: ...
 
-    def pin(self, document: Document, *, model: str | None = None) -> str: ...
+    def pin(self, document: Document, *, model: str | None = None, turn: str | None = None) -> str: ...
 
     def unpin(self, id: str) -> bool: ...
 
@@ -118,6 +121,8 @@ class BaseMemory:
     def __init__(self, *, human_prefix: str = "H", ai_prefix: str = "A") -> None:
         self.human_prefix = human_prefix
         self.ai_prefix = ai_prefix
+        # What `should_pin` goes by: the limit as it was first, so that a turn is remembered in the same words later.
+        self.paste_limit: int | None = None
         self._idle = threading.Condition(threading.Lock())
         self._turns: deque[MemoryTurn] = deque()
         self._pins = Pins()
@@ -143,6 +148,24 @@ class BaseMemory:
     def usage(self) -> Usage:
         """What summaries have cost; the replies are the session's."""
         return Usage()
+
+    def view(self) -> MemoryView:
+        """What is held now and what each part costs, all of one moment. Never waits for a summary."""
+        with self._idle:
+            return self._viewed(self._turns)
+
+    def _viewed(
+        self, turns: Iterable[MemoryTurn], summary: str = "", summary_tokens: int = 0, scale: float = 1.0
+    ) -> MemoryView:
+        """`scale`: tokens of the model in use for one of ours. The lock is held."""
+        items = [MemoryItem(turn.id, self._said(turn), round(turn.size * scale)) for turn in turns]
+        documents = [MemoryItem(document.id, document.name, round(size * scale)) for document, size in self._pins.sizes]
+        size = round(summary_tokens * scale)
+        tokens = size + sum(item.tokens for item in items)
+        return MemoryView(summary, size, items, documents, tokens, self.max_token_limit)
+
+    def _said(self, turn: MemoryTurn) -> str:
+        return history_text(Context(turns=(turn,)), self.human_prefix, self.ai_prefix)
 
     def context(self, *, reserve: int = 0, model: str | None = None, before: str | None = None) -> Context:
         """What to send before the next text. `before`: without the kept turn of this id and what follows it."""
@@ -175,16 +198,18 @@ class BaseMemory:
         with self._idle:
             return self._pins.documents
 
-    def pin(self, document: Document, *, model: str | None = None) -> str:
+    def pin(self, document: Document, *, model: str | None = None, turn: str | None = None) -> str:
         """Keeps a document whole in every later request; returns its id. Pinning it again makes it the most recent.
 
         The budget is a quarter of the window of `model` (None: the client's default), or 32,000 tokens where that is
         not known; beyond it the least recently pinned goes, and `take_notices()` says so. So does a document that is
-        above the budget by itself.
+        above the budget by itself. `turn` is the id of the turn that brings it: the document goes when that does.
         """
         budget = self._pin_budget(model)
         with self._idle:
             self._notices += self._pins.pin(document, budget)
+            if turn is not None:
+                self._pins.own(document.id, turn)
         return document.id
 
     def unpin(self, id: str) -> bool:
@@ -304,6 +329,10 @@ class WindowMemory(BaseMemory):
         with self._idle:
             return tuple(self._turns)[-self.k :]
 
+    def view(self) -> MemoryView:
+        with self._idle:
+            return self._viewed(tuple(self._turns)[-self.k :])
+
     def _saved(self) -> dict[str, Any]:
         return {**super()._saved(), "k": self.k}
 
@@ -329,3 +358,7 @@ class NoMemory(BaseMemory):
     @property
     def turns(self) -> tuple[MemoryTurn, ...]:
         return ()
+
+    def view(self) -> MemoryView:
+        with self._idle:
+            return self._viewed(())

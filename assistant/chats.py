@@ -4,39 +4,39 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from . import exchange
 from .clients.base import ChatClient
 from .documents import Document
-from .errors import AssistantError, InvalidRequestError, ServiceError, SessionBusyError, StoreError
+from .errors import InvalidRequestError, StoreError
 from .limits import Admission
-from .messages import Turn, new_id
-from .reply import Reply
-from .restoring import restored_session, saved_memory
-from .runs import Intent, Key, Run, Update
-from .saver import Saver
+from .messages import Turn, Usage, new_id
+from .profiles import DayUsage, Preset, Profiles
+from .remembering import MemoryItem, MemoryView, Remembering, conversation_key
+from .runs import Intent, Run, Update, accept, not_saved_yet
 from .session import ChatSession, Settings
 from .store import (
-    Begun,
     ConversationNotFoundError,
     ConversationStore,
     ConversationSummary,
     StaleConversationError,
-    StoredConversation,
-    Turns,
     clean_text,
 )
+from .titles import Titler
 
 __all__ = [
     "Chats",
     "Conversation",
     "ConversationNotFoundError",
     "ConversationSummary",
+    "DayUsage",
+    "MemoryItem",
+    "MemoryView",
+    "Preset",
     "Run",
     "StaleConversationError",
     "Update",
@@ -49,6 +49,13 @@ SETTINGS = ("system", *Settings.__annotations__)
 # Why an answer may be continued: it did not come to an end of its own.
 _CUT = ("max_tokens", "interrupted", "cancelled", "context_window")
 
+# After these a title is asked for.
+_WHOLE = ("end_turn", "stop_sequence", "max_tokens")
+
+# Inside a class with a method `list`, the name means that method.
+Presets = list[Preset]
+Days = list[DayUsage]
+
 # Conversations that were made and not written to yet: a page makes one whenever it is opened.
 _DRAFTS = 10_000
 
@@ -58,7 +65,9 @@ class Conversation:
     """A conversation to be drawn. The last turn is that of `run`, as far as it has come, while one is under way here.
 
     A last turn without a stop reason and without a run is written by another process; it says so for another
-    `busy_for` seconds, unless it goes on. `title` is empty until something was said.
+    `busy_for` seconds, unless it goes on. `title` is empty until something was said. `temporary`: it is in this
+    process's memory alone. `usage` is what all its turns have used, superseded ones included; that of a running reply
+    is added when it has ended. Documents of turns read their data when it is first asked for.
     """
 
     id: str
@@ -68,33 +77,22 @@ class Conversation:
     run: Run | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     busy_for: float = 0.0
+    temporary: bool = False
+    usage: Usage = field(default_factory=Usage)
 
 
-@dataclass(slots=True)
-class _Pooled:
-    """A session, and the run that used it last: while the store has the version that run left, it is up to date.
-
-    `system` are the instructions that it was made with, for turns whose settings name none. `told` are the texts of
-    the notices that its replies had.
-    """
-
-    session: ChatSession
-    run: Run
-    system: str | None
-    told: frozenset[str] = frozenset()
-
-
-class Chats:
+class Chats(Remembering):
     """Conversations by owner: submit a text, watch the Run, stop it, come back later.
 
     `store`: None means ConversationStore() in its default place. `limits` is asked before each turn. `grace`: seconds
     after which a reply that nobody watches is stopped and kept as far as it came; None: never. `lease`: seconds for
     which a process that stops renewing it keeps a conversation from the others. `save_every`: seconds between two saves
     of what grows. `clock` is in seconds since the epoch. `make_session` makes an empty session; None means
-    ChatSession(client).
+    ChatSession(client). With `titles` the model is asked for a title after the first whole turn, in the background;
+    else the first words are the title.
 
     Calls block for the database, at most its `busy_timeout`, and never for a model: on an event loop use
-    `asyncio.to_thread`. All but `submit` and `continue_` raise StoreError where the database fails.
+    `asyncio.to_thread`. All but `submit`, `continue_` and `create` raise StoreError where the database fails.
     """
 
     def __init__(
@@ -109,85 +107,168 @@ class Chats:
         clock: Callable[[], float] = time.time,
         make_session: Callable[[], ChatSession] | None = None,
         pool_size: int = 256,
+        titles: bool = False,
     ) -> None:
-        self.client = client
-        self.store = ConversationStore(clock=clock) if store is None else store
-        self._own_store = store is None
-        self._limits = limits
-        self._clock = clock
-        self._make_session = make_session or (lambda: ChatSession(client))
-        self._pool_size = pool_size
-        self._pool: OrderedDict[Key, _Pooled] = OrderedDict()
-        self._drafts: OrderedDict[Key, dict[str, Any]] = OrderedDict()
-        self._starting: set[Key] = set()
-        self._lock = threading.Lock()
-        self._saver = Saver(self.store, lease=lease, every=save_every, grace=grace, forgotten=self._drop)
-        self._closed = False
+        super().__init__(
+            client,
+            store,
+            limits,
+            grace=grace,
+            lease=lease,
+            save_every=save_every,
+            clock=clock,
+            make_session=make_session,
+            pool_size=pool_size,
+        )
+        self._profiles = Profiles(self.store)
+        self._titler = Titler(client) if titles else None
 
     # -- conversations -------------------------------------------------------------------------------------
 
-    def create(self, owner: str, settings: Mapping[str, Any] | None = None) -> Conversation:
-        """A new conversation. It is stored with its first turn; until then only this process knows its id."""
-        conversation = Conversation(new_id(), owner, settings=_checked(settings) or {})
+    def create(self, owner: str, settings: Mapping[str, Any] | None = None, *, temporary: bool = False) -> Conversation:
+        """A new conversation. It is stored with its first turn; until then only this process knows its id.
+
+        `settings` None: the owner's preferences. A `temporary` one is never stored and never listed: it is gone when
+        this process ends, and when a thousand newer ones were made.
+        """
+        if settings is None:
+            try:
+                settings = self._profiles.preferences(owner)
+            except StoreError:
+                settings = {}
+        conversation = Conversation(new_id(), owner, settings=_checked(settings) or {}, temporary=temporary)
+        key = owner, conversation.id
+        if temporary:
+            self._make_temporary(key)
         with self._lock:
-            self._drafts[owner, conversation.id] = conversation.settings
+            self._drafts[key] = conversation.settings
             if len(self._drafts) > _DRAFTS:
                 self._drafts.popitem(last=False)
         return conversation
 
     def open(self, owner: str, conversation_id: str) -> Conversation:
         """The conversation as it stands, with its run where one is under way. Raises ConversationNotFoundError."""
-        key = _key(owner, conversation_id)
-        run = self._saver.running(key)
+        key = conversation_key(owner, conversation_id)
+        run = self._running(key)
         stored, turns = self._look(key)
-        run = self._saver.running(key) or run
+        run = self._running(key) or run
         if run is not None:
             # Newer than what is stored, also where it has ended since that was read.
             now = run.snapshot().turn
             turns = [*(turn for turn in turns if turn.id != now.id), now]
             run = None if run.done else run
+        temporary = key in self._temporary
         if stored is None:
             settings = self._drafts.get(key, run.settings if run is not None else {})
-            return Conversation(conversation_id, owner, turns=turns, run=run, settings=dict(settings))
+            used = sum((turn.usage for turn in turns), Usage())
+            return Conversation(conversation_id, owner, "", turns, run, dict(settings), temporary=temporary, usage=used)
         busy_for = 0.0 if run is not None else max(0.0, (stored.lease_until or 0.0) - self._clock())
         if run is None and not busy_for and turns and turns[-1].stop_reason is None:
             # Nobody holds it, and the database can't be written: it is said here, and stored another time.
             turns[-1] = replace(turns[-1], stop_reason="interrupted")
-        return Conversation(conversation_id, owner, stored.title, turns, run, stored.settings, busy_for)
+        return Conversation(
+            conversation_id, owner, stored.title, turns, run, stored.settings, busy_for, temporary, stored.usage
+        )
 
     def list(self, owner: str, limit: int = 100, search: str = "") -> list[ConversationSummary]:
-        """The owner's conversations, the last changed first; with `search`, those with it in title or texts."""
+        """The owner's conversations, the last changed first; with `search`, those with it in title or texts.
+
+        Case and accents make no difference. In texts, words of three letters or more stand for all that begin so.
+        """
         return self.store.list(owner, limit, search)
 
     def rename(self, owner: str, conversation_id: str, title: str) -> None:
-        self.store.rename(*_key(owner, conversation_id), title)
+        """Gives a title that no model replaces."""
+        key = conversation_key(owner, conversation_id)
+        self._home_of(key).store.rename(*key, title)
 
     def delete(self, owner: str, conversation_id: str) -> None:
         """Stops what runs and takes the conversation out of reach; `restore` brings it back."""
-        self._leave(_key(owner, conversation_id), self.store.delete)
+        key = conversation_key(owner, conversation_id)
+        self._leave(key, self._home_of(key).store.delete)
 
     def restore(self, owner: str, conversation_id: str) -> None:
         """Takes `delete` back."""
-        self.store.restore(*_key(owner, conversation_id))
+        key = conversation_key(owner, conversation_id)
+        self._home_of(key).store.restore(*key)
 
     def forget(self, owner: str, conversation_id: str) -> None:
         """Stops what runs and erases the conversation, every turn and document, for good."""
-        self._leave(_key(owner, conversation_id), self.store.erase)
+        key = conversation_key(owner, conversation_id)
+        self._leave(key, self._home_of(key).store.erase)
+
+    def forget_all(self, owner: str) -> None:
+        """Stops what runs and erases whatever there is of the owner: conversations, documents, presets, preferences
+        and usage by day. What limits have counted stays."""
+        with self._lock:
+            known = {key for key in (*self._pool, *self._drafts) if key[0] == owner}
+        known |= {run.key for home in self._homes() for run in home.saver.all_running() if run.owner == owner}
+        for key in known:
+            self._leave(key, lambda *_: None)
+        for home in self._homes():
+            home.store.erase_all(owner)
+        with self._lock:
+            for key in [key for key in self._temporary if key[0] == owner]:
+                del self._temporary[key]
 
     def rewind(self, owner: str, conversation_id: str, to: str | None) -> Conversation:
         """Undo: `to` becomes the last turn (None: there is none). What came after stays in the store, out of the line.
 
         Raises SessionBusyError while a reply is under way, StaleConversationError where `to` is not in the line.
         """
-        key = _key(owner, conversation_id, to)
-        if not self._saver.flush(key):
-            raise self._saver.trouble(key) or _not_saved_yet()
+        key = conversation_key(owner, conversation_id, to)
+        home = self._home_of(key)
+        if not home.saver.flush(key):
+            raise home.saver.trouble(key) or not_saved_yet()
         if key in self._drafts:
             if to is not None:
                 raise StaleConversationError("The conversation has no such turn.")
         else:
-            _accept(self.store.move_head(owner, conversation_id, to))
+            accept(home.store.move_head(owner, conversation_id, to))
         return self.open(owner, conversation_id)
+
+    def export(self, owner: str, conversation_id: str, format: str = "markdown") -> str:
+        """The conversation's line as "markdown", to be read, or "json", which `import_` takes in again."""
+        write = {"markdown": exchange.to_markdown, "json": exchange.to_json}.get(format)
+        if write is None:
+            raise InvalidRequestError(f"There is no format {format!r}.", hint='Formats are "markdown" and "json".')
+        key = conversation_key(owner, conversation_id)
+        home = self._home_of(key)
+        home.saver.flush(key)
+        return write(home.store.get(*key))
+
+    def import_(self, owner: str, data: str | bytes) -> Conversation:
+        """A new conversation with what `export(…, "json")` gave. Raises InvalidRequestError that says what is wrong."""
+        found = exchange.from_json(data)
+        id = new_id()
+        self.store.add(owner, id, found.title, _checked(found.settings) or {}, found.turns)
+        return self.open(owner, id)
+
+    # -- owners --------------------------------------------------------------------------------------------
+
+    def preferences(self, owner: str) -> dict[str, Any]:
+        """The settings that the owner's new conversations begin with."""
+        return self._profiles.preferences(owner)
+
+    def set_preferences(self, owner: str, settings: Mapping[str, Any]) -> None:
+        """Replaces them all. Raises InvalidRequestError for unknown settings."""
+        self._profiles.set_preferences(owner, _checked(settings) or {})
+
+    def presets(self, owner: str) -> Presets:
+        """Settings with a name, the oldest first."""
+        return self._profiles.presets(owner)
+
+    def save_preset(self, owner: str, name: str, settings: Mapping[str, Any]) -> Preset:
+        """One of the same name is replaced. Raises InvalidRequestError for an empty name and for unknown settings."""
+        return self._profiles.save_preset(owner, name, _checked(settings) or {})
+
+    def delete_preset(self, owner: str, preset_id: str) -> None:
+        """Harmless where the owner has no such preset."""
+        self._profiles.delete_preset(owner, preset_id)
+
+    def usage_by_day(self, owner: str, days: int = 30) -> Days:
+        """What the owner's replies used on each of the last `days` UTC days, today last; temporary ones not."""
+        return self._profiles.usage_by_day(owner, days)
 
     # -- turns ---------------------------------------------------------------------------------------------
 
@@ -201,13 +282,14 @@ class Chats:
         *,
         documents: Iterable[Document] = (),
         branch: bool = False,
+        session: str | None = None,
     ) -> Run:
         """Begins a turn with `text` behind the turn `after` (None: at the beginning) and returns its Run at once.
 
         `after` is the last turn, or with `branch` (undo, edit, retry) one before it: what came after that stays in the
         store, out of the line. `settings` (model, system, temperature, …) replace the conversation's; None keeps
-        them. The text is stored before the model is asked; where the database fails the reply comes all the same, with
-        a "not_saved" notice, and is stored later.
+        them. `session` is for limits that count more than owners. The text is stored before the model is asked; where
+        the database fails the reply comes all the same, with a "not_saved" notice, and is stored later.
 
         Raises ConversationNotFoundError, StaleConversationError (draw the page again), SessionBusyError,
         BudgetExceededError, and InvalidRequestError for an empty text or unknown settings. Whatever goes wrong later
@@ -217,13 +299,20 @@ class Chats:
         documents = tuple(documents)
         if not text.strip() and not documents:
             raise InvalidRequestError("There is nothing to send.", hint="Write something.")
-        key = _key(owner, conversation_id, after)
+        key = conversation_key(owner, conversation_id, after)
         intent = Intent(after, branch, _checked(settings))
-        return self._launch(key, lambda: (Turn(text, documents=documents), intent))
+        return self._launch(key, lambda: (Turn(text, documents=documents), intent), session)
 
-    def continue_(self, owner: str, conversation_id: str, settings: Mapping[str, Any] | None = None) -> Run:
+    def continue_(
+        self,
+        owner: str,
+        conversation_id: str,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        session: str | None = None,
+    ) -> Run:
         """Goes on with a last turn that was cut off. Raises as `submit`; InvalidRequestError where it was not."""
-        key = _key(owner, conversation_id)
+        key = conversation_key(owner, conversation_id)
         checked = _checked(settings)
 
         def last() -> tuple[Turn, Intent]:
@@ -232,260 +321,33 @@ class Chats:
                 raise InvalidRequestError("The last answer was not cut off: there is nothing to continue.")
             return turns[-1], Intent(settings=checked, resumes=True)
 
-        return self._launch(key, last)
+        return self._launch(key, last, session)
 
     def stop(self, owner: str, conversation_id: str) -> None:
         """Ends the reply under way, if there is one in this process. Does not block."""
-        run = self._saver.running((owner, conversation_id))
+        run = self._running((owner, conversation_id))
         if run is not None:
             run.stop()
 
-    def tick(self) -> None:
-        """What happens once every `save_every` seconds by itself: saving, renewing leases, stopping the unwatched."""
-        self._saver.tick()
-
     def close(self, timeout: float = 5.0) -> None:
         """Stops all replies, saves them, and ends the threads. Blocks for at most about `timeout` seconds."""
-        self._closed = True
-        running = self._saver.all_running()
-        for run in running:
-            run.stop()
-        deadline = time.monotonic() + timeout
-        for run in running:
-            run.wait(max(0.0, deadline - time.monotonic()))
-        self._saver.close()
-        with self._lock:
-            pooled, self._pool = list(self._pool.values()), OrderedDict()
-        for each in pooled:
-            each.session.memory.close()
-        if self._own_store:
-            self.store.close()
+        if self._titler is not None:
+            self._titler.close()
+        super().close(timeout)
 
-    # -- beginning -----------------------------------------------------------------------------------------
+    def _ended(self, run: Run) -> None:
+        turn = run.final
+        first = run.intent.after is None and not run.intent.branch and not run.lost
+        if self._titler is None or turn is None or not first or not turn.reply or turn.stop_reason not in _WHOLE:
+            return
+        store = self._home_of(run.key).store
 
-    def _launch(self, key: Key, prepare: Callable[[], tuple[Turn, Intent]]) -> Run:
-        with self._lock:
-            if self._closed:
-                raise SessionBusyError("The assistant is shutting down.", hint="Try again in a moment.")
-            if key in self._starting or self._saver.running(key) is not None:
-                raise SessionBusyError("A reply is under way in this conversation.", hint="Wait for it, or stop it.")
-            self._starting.add(key)
-        try:
-            turn, intent = prepare()
-            if self._limits is not None:
-                self._limits.admit(key[0])
-            try:
-                run = self._begin(key, turn, intent)
-            except BaseException:
-                if self._limits is not None:
-                    self._limits.settle(key[0], None)
-                raise
-        finally:
-            with self._lock:
-                self._starting.discard(key)
-        try:
-            threading.Thread(target=self._work, args=(run,), name=f"assistant-run-{turn.id[:8]}", daemon=True).start()
-        except RuntimeError as error:
-            self._end(run, None, _unexpected(error))
-        return run
+        def found(title: str, usage: Usage) -> None:
+            if title:
+                store.suggest_title(*run.key, title)
+            store.add_usage(run.owner, usage)
 
-    def _begin(self, key: Key, turn: Turn, intent: Intent) -> Run:
-        """The run, in the store where that can be written and known to the saver either way."""
-        with self._lock:
-            draft = self._drafts.get(key)
-        if draft is not None:
-            if intent.after is not None or intent.resumes:
-                raise StaleConversationError("The conversation has no such turn.")
-            settings = draft if intent.settings is None else intent.settings
-            intent = replace(intent, settings=settings, create=True)
-        run = Run(*key, turn, intent, self._clock)
-        trouble = None
-        try:
-            if self._saver.flush(key):
-                begun = self._saver.begin(run)
-                _accept(begun)
-                run.settings = begun.settings
-            else:
-                trouble = self._saver.trouble(key) or _not_saved_yet()
-        except (ConversationNotFoundError, StaleConversationError):
-            raise
-        except StoreError as error:
-            trouble = error
-        if trouble is not None:
-            self._begin_unsaved(run, draft, trouble)
-        self._saver.add(run, trouble)
-        with self._lock:
-            self._drafts.pop(key, None)
-        return run
-
-    def _begin_unsaved(self, run: Run, draft: dict[str, Any] | None, trouble: StoreError) -> None:
-        """The same checks without the store, where this process knows enough; else raises `trouble`."""
-        pooled = self._pool.get(run.key)
-        if pooled is None and draft is None:
-            raise trouble
-        ids = [turn.id for turn in pooled.session.transcript] if pooled is not None else []
-        after = run.turn_id if run.intent.resumes else run.intent.after
-        fits = after == (ids[-1] if ids else None) or (run.intent.branch and (after is None or after in ids))
-        if not fits:
-            raise StaleConversationError("The conversation has gone on since this page was drawn.")
-        if run.intent.settings is not None:
-            run.settings = dict(run.intent.settings)
-        elif pooled is not None:
-            run.settings = pooled.run.settings
-
-    # -- the run's own thread ------------------------------------------------------------------------------
-
-    def _work(self, run: Run) -> None:
-        session: ChatSession | None = None
-        error: AssistantError | None = None
-        try:
-            pooled = self._session(run)
-            session = pooled.session
-            run.told = pooled.told
-            reply = self._ask(pooled, run)
-            try:
-                run.read(reply)
-            finally:
-                pooled.told |= {notice.text for notice in reply.notices}
-        except AssistantError as caught:
-            error = caught
-        except BaseException as caught:
-            logger.exception("chats.run_failed", extra={"turn": run.turn_id})
-            error = _unexpected(caught)
-            self._drop(run)
-        self._end(run, session, error)
-
-    def _ask(self, pooled: _Pooled, run: Run) -> Reply:
-        given: Any = dict(run.settings)
-        pooled.session.system = given.pop("system", None) or pooled.system
-        if run.intent.resumes:
-            return pooled.session.continue_(**given)
-        return pooled.session.stream(run.turn.user, documents=run.turn.documents, turn_id=run.turn_id, **given)
-
-    def _end(self, run: Run, session: ChatSession | None, error: AssistantError | None) -> None:
-        """Saves and reports a run that is over, however that came. Raises nothing."""
-        try:
-            turn, memory = self._outcome(run, session, error)
-        except Exception as caught:
-            logger.exception("chats.end_failed", extra={"turn": run.turn_id})
-            error = error or _unexpected(caught)
-            turn, memory = replace(run.turn, reply=run.text or None, stop_reason="error", error=str(error)), None
-            self._drop(run)
-        try:
-            run.end(turn, memory, error)
-            self._saver.end(run)
-            if self._limits is not None:
-                self._limits.settle(run.owner, run.usage)
-        finally:
-            run.finish()
-
-    def _outcome(
-        self, run: Run, session: ChatSession | None, error: AssistantError | None
-    ) -> tuple[Turn, dict[str, Any] | None]:
-        last = session.transcript[-1:] if session is not None else []
-        asked = bool(last) and last[0].id == run.turn_id and run.asked
-        if session is None or not asked:
-            # It could not even be asked. The store has a turn that the session has not: the next one reads it anew.
-            self._drop(run)
-            if run.intent.resumes:
-                return run.turn, None
-            return replace(run.turn, stop_reason="error", error=None if error is None else str(error)), None
-        turn = replace(last[0])
-        if turn.stop_reason is None:
-            turn.stop_reason = "error"
-        if error is not None and turn.stop_reason == "error":
-            turn.error = str(error)
-        return turn, saved_memory(session, turn.id)
-
-    # -- sessions ------------------------------------------------------------------------------------------
-
-    def _session(self, run: Run) -> _Pooled:
-        """The conversation's session, standing where the run begins; read from the store unless it is up to date."""
-        with self._lock:
-            pooled = self._pool.get(run.key)
-        if pooled is None or (run.begun and pooled.run.version != run.version - 1):
-            self._drop(run)
-            session = self._made(run)
-            pooled = _Pooled(session, run, session.system)
-        session = pooled.session
-        stand = run.turn_id if run.intent.resumes else run.intent.after
-        while session.transcript and session.transcript[-1].id != stand:
-            session.undo()
-        pooled.run = run
-        with self._lock:
-            self._pool[run.key] = pooled
-            self._pool.move_to_end(run.key)
-        self._shrink_pool()
-        return pooled
-
-    def _made(self, run: Run) -> ChatSession:
-        if run.intent.create:
-            return self._make_session()
-        stored = self.store.get(*run.key)
-        # The last turn is the run's own: a new one, or one whose state before the run is what counts.
-        turns = [*stored.turns[:-1], run.turn] if run.intent.resumes else stored.turns[:-1]
-        return restored_session(self._make_session, turns, stored.memory)
-
-    def _shrink_pool(self) -> None:
-        with self._lock:
-            excess = len(self._pool) - self._pool_size
-            idle = [key for key in self._pool if not self._saver.running(key) and not self._saver.behind(key)]
-            gone = [self._pool.pop(key) for key in idle[: max(0, excess)]]
-        for each in gone:
-            each.session.memory.close()
-
-    def _drop(self, run: Run) -> None:
-        with self._lock:
-            pooled = self._pool.pop(run.key, None)
-        if pooled is not None:
-            # Nobody will read the summaries that it would go on paying for.
-            pooled.session.memory.close()
-
-    def _leave(self, key: Key, how: Callable[[str, str], None]) -> None:
-        self.stop(*key)
-        with self._lock:
-            pooled = self._pool.pop(key, None)
-            draft = self._drafts.pop(key, None)
-        if pooled is not None:
-            pooled.session.memory.close()
-        if draft is None:
-            how(*key)
-
-    def _look(self, key: Key) -> tuple[StoredConversation | None, Turns]:
-        """What is stored, if anything is, and the turns; those that could not be stored yet come from memory."""
-        behind = bool(self._saver.behind(key)) and not self._saver.flush(key)
-        with self._lock:
-            pooled, draft = self._pool.get(key), key in self._drafts
-        if draft:
-            return None, []
-        try:
-            stored = self.store.get(*key)
-            if not behind and stored.lease_until is not None and stored.lease_until <= self._clock():
-                stored = self._interrupted(key, stored)
-        except (ConversationNotFoundError, StoreError) as error:
-            if not behind or pooled is None:
-                raise error
-            return None, pooled.session.transcript
-        return stored, pooled.session.transcript if behind and pooled is not None else stored.turns
-
-    def _interrupted(self, key: Key, stored: StoredConversation) -> StoredConversation:
-        if self._saver.running(key) is not None:
-            # Ours, and late with renewing: the next save does it.
-            return stored
-        try:
-            self.store.interrupt_expired(*key)
-            return self.store.get(*key)
-        except StoreError:
-            return stored
-
-
-def _key(owner: str, conversation_id: str, turn_id: str | None = None) -> Key:
-    """Ids come from browsers, which may send what no database takes; ours are letters and digits."""
-    if not isinstance(conversation_id, str) or not (conversation_id.isascii() and conversation_id.isalnum()):
-        raise ConversationNotFoundError("There is no such conversation.")
-    if turn_id is not None and not (isinstance(turn_id, str) and turn_id.isascii() and turn_id.isalnum()):
-        raise StaleConversationError("The conversation has no such turn.")
-    return owner, conversation_id
+        self._titler.ask(turn, run.settings.get("model"), found)
 
 
 def _checked(settings: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -501,35 +363,3 @@ def _checked(settings: Mapping[str, Any] | None) -> dict[str, Any] | None:
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(f"These settings can't be kept: {error}") from error
     return dict(settings)
-
-
-def _accept(begun: Begun) -> None:
-    """Raises what an outcome other than "ok" means."""
-    if begun.outcome == "busy":
-        raise SessionBusyError(
-            "A reply is under way in this conversation, in another window or process.",
-            hint=f"If it was cut off by a failure, the conversation is free again in {begun.busy_for:.0f} s.",
-            retry_after=begun.busy_for,
-            transient=True,
-        )
-    if begun.outcome == "stale":
-        raise StaleConversationError("The conversation has gone on since this page was drawn.")
-    if begun.outcome == "not_found":
-        raise ConversationNotFoundError("There is no such conversation.")
-
-
-def _not_saved_yet() -> StoreError:
-    return StoreError(
-        "The conversation can't be saved at the moment.", hint="It is tried again by itself.", code="locked"
-    )
-
-
-def _unexpected(error: BaseException) -> AssistantError:
-    """A bug, ours or another's: said in a way that a person can act on. The log has the rest."""
-    shown = ServiceError(
-        f"Something went wrong that should not have ({type(error).__name__}).",
-        hint="Send the message again; if it stays, look into the log of the assistant and report it.",
-        code="unexpected",
-    )
-    shown.__cause__ = error
-    return shown

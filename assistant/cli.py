@@ -211,6 +211,50 @@ def doctor(**options: Any) -> None:
 )
 @click.option("--share", is_flag=True, envvar="ASSISTANT_SHARE", help="A public link; never without a login.")
 @click.option("--auth", metavar="USER:PASSWORD", envvar="ASSISTANT_AUTH", help="Ask for this login.")
+@click.option(
+    "--auth-file",
+    type=click.Path(dir_okay=False),
+    envvar="ASSISTANT_AUTH_FILE",
+    help="Users who may sign in, a line each, as `assistant hash-password` makes them.",
+)
+@click.option(
+    "--user-header",
+    metavar="NAME",
+    envvar="ASSISTANT_USER_HEADER",
+    help="A header in which a proxy names the user whom it has signed in, as X-Forwarded-User.",
+)
+@click.option(
+    "--proxy-secret",
+    envvar="ASSISTANT_PROXY_SECRET",
+    help="What the proxy sends as X-Assistant-Proxy-Secret; needed for --user-header unless on 127.0.0.1.",
+)
+@click.option(
+    "--secret",
+    envvar="ASSISTANT_SECRET",
+    help="Signs logins, at least 16 characters; the same for all replicas. By default a file in the data directory.",
+)
+@click.option(
+    "--api/--no-api",
+    default=None,
+    envvar="ASSISTANT_API",
+    help="Scripts may call the chat endpoint, behind the same login and limits; by default not on shared pages.",
+)
+@click.option(
+    "--limit",
+    multiple=True,
+    metavar="SCOPE.KIND=N",
+    envvar="ASSISTANT_LIMIT",
+    help="At most N (or none) for a user, a session or all: messages (a minute), tokens or usd (a day). "
+    "Example: --limit user.usd=2. Shared pages have limits by default.",
+)
+@click.option(
+    "--lease",
+    type=click.FloatRange(2, 600),
+    default=15,
+    show_default=True,
+    envvar="ASSISTANT_LEASE",
+    help="Seconds after which another replica takes over from one that was killed.",
+)
 @click.option("--data-dir", type=click.Path(file_okay=False), envvar="ASSISTANT_DATA_DIR", help="Where chats are kept.")
 @click.option("--database-url", envvar="ASSISTANT_DATABASE_URL", help="An SQLAlchemy URL in place of SQLite there.")
 @click.option("--verbose", "-v", is_flag=True, envvar="ASSISTANT_VERBOSE", help="Log requests and what they cost.")
@@ -228,6 +272,21 @@ def serve(**options: Any) -> None:
         )
     run = import_module("assistant_app").run
     run(**options)
+
+
+@cli.command("hash-password")
+@click.argument("user")
+@click.password_option(help="Better left out: it is asked for, and nobody else sees it then.")
+def hash_password(user: str, password: str) -> None:
+    """Print a line for --auth-file: USER and the hash of a password."""
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    if find_spec("pwdlib") is None or find_spec("assistant_app") is None:
+        raise click.ClickException('This needs a package that is not installed: pip install "assistant[app]"')
+    if not user.strip() or user != user.strip() or ":" in user or user.startswith("#") or not user.isprintable():
+        raise click.UsageError("A user's name has no colon, no space around it, and no # in front.")
+    click.echo(f"{user}:{import_module('assistant_app.login').hash_password(password)}")
 
 
 def _client(backend: Backend, region: str | None, profile: str | None) -> ChatClient:

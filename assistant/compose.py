@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .documents import Document
 from .errors import PromptError
-from .memory import Context, Memory, history_text, should_pin
-from .messages import Message
+from .memory import Context, Memory, MemoryTurn, history_text, should_pin
+from .messages import Message, Turn
 from .prompts import FewShotPrompt, PromptTemplate
 
 Prompt = PromptTemplate | FewShotPrompt
@@ -40,15 +41,26 @@ def check_prompt(prompt: Prompt) -> None:
 
 def pasted_document(text: str, memory: Memory) -> Document | None:
     """A pasted text that is long enough to be kept whole, as a document; None for an ordinary message."""
-    return Document.from_text(text) if should_pin(text, memory.max_token_limit) else None
+    return Document.from_text(text) if should_pin(text, memory.paste_limit) else None
 
 
 def remembered_text(text: str, memory: Memory) -> str:
     """What stands in the turn: the text, or the ends of a long paste, whose whole is a pinned document."""
-    if not should_pin(text, memory.max_token_limit):
+    if not should_pin(text, memory.paste_limit):
         return text
     note = "(This message is shortened: its whole text is the document above.)"
     return f"{text[:_EXCERPT]}\n[…]\n{text[-_EXCERPT:]}\n{note}"
+
+
+def remembered_turns(turns: Iterable[Turn], memory: Memory) -> list[MemoryTurn]:
+    """The turns that a memory holds: those with a reply."""
+    return [MemoryTurn(turn.id, remembered_text(turn.user, memory), turn.reply) for turn in turns if turn.reply]
+
+
+def turn_documents(turn: Turn, memory: Memory) -> list[Document]:
+    """What is pinned for a turn: its attachments, and its text where that is a long paste."""
+    paste = pasted_document(turn.user, memory)
+    return [*turn.documents, *([paste] if paste is not None else [])]
 
 
 def compose(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Self
 
@@ -24,9 +23,11 @@ from .clients.base import ChatClient
 from .documents import Document
 from .errors import InvalidRequestError
 from .folding import WORKER
+from .holdings import MemoryItem, MemoryTokens, MemoryView
+from .marks import Marks
 from .messages import Usage
 from .pins import DEFAULT_PIN_BUDGET, should_pin
-from .planning import Budget, Mark, Plan, latest_fitting, newest_within, plan
+from .planning import Budget, Plan, newest_within, plan
 from .summarizer import Fold, known_info
 
 __all__ = [
@@ -34,8 +35,10 @@ __all__ = [
     "BufferMemory",
     "Context",
     "Memory",
+    "MemoryItem",
     "MemoryTokens",
     "MemoryTurn",
+    "MemoryView",
     "NoMemory",
     "Plan",
     "SummaryBufferMemory",
@@ -53,19 +56,6 @@ _WINDOW_SHARE = 0.9
 
 # The turns to wait after a failed fold: 1, 2, 4, … and no more than this.
 _LONGEST_WAIT = 32
-
-# Earlier summaries are kept so that an undo goes back to one instead of paying for a new one.
-_MARKS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryTokens:
-    """What a gauge shows, in tokens of the model in use: `summary` + `kept` against `limit`; `pinned` beside them."""
-
-    summary: int
-    kept: int
-    pinned: int
-    limit: int
 
 
 class SummaryBufferMemory(BaseMemory):
@@ -98,13 +88,12 @@ class SummaryBufferMemory(BaseMemory):
         self.model = model
         self._client = client
         self._limit = _checked_limit(max_token_limit)
+        self.paste_limit = self._limit
         # As the last context() named it, and by the id that its replies report.
         self._asked_model: str | None = None
         self._chat_model: str | None = None
         self._kept = 0
-        self._mark = Mark()
-        self._summary_tokens = 0
-        self._marks: list[Mark] = []
+        self._marks = Marks()
         self._usage = Usage()
         # Queued or being folded; `_fold` is the request under way.
         self._busy = False
@@ -116,6 +105,10 @@ class SummaryBufferMemory(BaseMemory):
 
     @property
     def max_token_limit(self) -> int:
+        """In estimated tokens, 1 or more. Set it at any time: below what is held, a fold is queued.
+
+        Setting raises InvalidRequestError for anything but a whole number from 1 upwards.
+        """
         return self._limit
 
     @max_token_limit.setter
@@ -127,27 +120,49 @@ class SummaryBufferMemory(BaseMemory):
 
     @property
     def summary(self) -> str:
-        """What stands for the turns that are no longer kept. Set it to correct it; a fold under way is then refused."""
-        return self._mark.summary
+        """What stands for the turns that are no longer kept. Set it to correct it, "" to empty it.
+
+        What was set holds until it is folded with further turns, or a turn that it stands for is edited away. A
+        summary that is being written from the old one is thrown away. Setting raises InvalidRequestError for what is
+        not a text, or longer than `max_token_limit`.
+        """
+        return self._marks.current.summary
 
     @summary.setter
     def summary(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise InvalidRequestError(f"The summary is a {type(text).__name__}; it has to be a text.")
+        text = text.strip()
+        size = tokens.estimate_tokens(text)
         with self._idle:
-            self._set_mark(replace(self._mark, summary=text.strip()))
+            if size > self._scaled_limit():
+                raise InvalidRequestError(
+                    f"The summary has {round(size * tokens.ratio(self._chat_model)):,} tokens; the memory's limit is "
+                    f"{self._limit:,}.",
+                    hint="Shorten it, or raise the limit first.",
+                )
+            self._marks.correct(text)
+            self._stop_outdated_fold()
             due = self._due()
         self._submit(due)
 
     @property
     def covered(self) -> int:
-        """How many of the oldest turns the summary stands for."""
-        return self._mark.covered
+        """How many of the oldest turns the summary stands for, those that were forgotten among them."""
+        return self._marks.current.covered
 
     @property
     def tokens(self) -> MemoryTokens:
         with self._idle:
             scale = tokens.ratio(self._chat_model)
-            summary, kept, pinned = self._summary_tokens, self._kept, self._pins.tokens
+            summary, kept, pinned = self._marks.size, self._kept, self._pins.tokens
         return MemoryTokens(round(summary * scale), round(kept * scale), round(pinned * scale), self._limit)
+
+    def view(self) -> MemoryView:
+        """Summary, kept turns and pinned documents with the tokens of each, all of one moment. Never waits."""
+        with self._idle:
+            scale = tokens.ratio(self._chat_model)
+            return self._viewed(self._turns, self._marks.current.summary, self._marks.size, scale)
 
     @property
     def usage(self) -> Usage:
@@ -167,6 +182,7 @@ class SummaryBufferMemory(BaseMemory):
         """
         super().add_turn(user, assistant, id=id, documents=documents)
         with self._idle:
+            self._marks.settle()
             self._wait = max(0, self._wait - 1)
             due = self._due()
         self._submit(due)
@@ -187,12 +203,13 @@ class SummaryBufferMemory(BaseMemory):
         with self._idle:
             self._asked_model = model
             self._chat_model = info.id if info is not None else model
-            turns = up_to(self._turns, before)
-            summary, documents = self._mark.summary, self._pins.documents
+            # What was forgotten can be asked again, with nothing before it.
+            turns = up_to(self._turns, before) if self._turns or not self._marks.current.forgotten else ()
+            summary, documents = self._marks.current.summary, self._pins.documents
             room = None
             if info is not None and info.context_window:
                 usable = info.context_window * _WINDOW_SHARE - reserve
-                room = usable / tokens.ratio(self._chat_model) - self._summary_tokens - self._pins.tokens
+                room = usable / tokens.ratio(self._chat_model) - self._marks.size - self._pins.tokens
             if room is None or self._kept <= room:
                 return Context(documents, summary, turns)
         fitting = newest_within(turns, room)
@@ -210,18 +227,22 @@ class SummaryBufferMemory(BaseMemory):
             self._pins.keep(turns)
             if not self._drop_newest(turns):
                 self._return_to(turns)
-            if self._fold is not None and not self._is_current(self._fold):
-                self._fold.cancel()
+            self._stop_outdated_fold()
             due = self._due()
         self._submit(due)
 
+    def _stop_outdated_fold(self) -> None:
+        """What it would say is refused: no need to pay for the rest. The lock is held."""
+        if self._fold is not None and not self._is_current(self._fold):
+            self._fold.cancel()
+
     def _drop_newest(self, turns: Sequence[MemoryTurn]) -> bool:
         """The usual undo. False where it is something else."""
-        covered = self._mark.covered
+        covered = self._marks.current.covered
         left = len(turns) - covered
         if left != len(self._turns) - 1 or left < (1 if covered else 0):
             return False
-        if covered and turns[covered - 1].id != self._mark.last:
+        if covered and turns[covered - 1].id != self._marks.current.last:
             return False
         if any(turns[covered + index] != self._turns[index] for index in range(left)):
             return False
@@ -231,12 +252,7 @@ class SummaryBufferMemory(BaseMemory):
     def _return_to(self, turns: Sequence[MemoryTurn]) -> None:
         """To the latest summary that stands for none but a beginning of `turns`, the newest one left out."""
         known = {turn.id: turn for turn in self._turns}
-        marks = [*self._marks, self._mark]
-        fitting = latest_fitting(marks, turns)
-        self._marks = [] if fitting is None else marks[:fitting]
-        mark = Mark() if fitting is None else marks[fitting]
-        if mark is not self._mark:
-            self._set_mark(mark)
+        mark = self._marks.return_to(turns)
         self._turns.clear()
         self._kept = 0
         for turn in turns[mark.covered :]:
@@ -269,8 +285,8 @@ class SummaryBufferMemory(BaseMemory):
 
     def _too_much(self) -> bool:
         budget = Budget(self._scaled_limit())
-        over = self._kept + self._summary_tokens > budget.limit
-        return over and (len(self._turns) > 1 or self._summary_tokens >= budget.cap)
+        over = self._kept + self._marks.size > budget.limit
+        return over and (len(self._turns) > 1 or self._marks.size >= budget.cap)
 
     def _submit(self, due: bool) -> None:
         # Outside the lock: starting a thread takes a while.
@@ -286,13 +302,13 @@ class SummaryBufferMemory(BaseMemory):
         """For the worker: the request to make now."""
         budget = self._budget()
         with self._idle:
-            wanted = plan(self._turns, self._summary_tokens, budget) if self._busy and not self._closed else None
+            wanted = plan(self._turns, self._marks.size, budget) if self._busy and not self._closed else None
             if wanted is None:
                 self._busy = False
                 self._idle.notify_all()
                 return None
             turns = tuple(islice(self._turns, wanted.count))
-            self._fold = Fold(self._client, self._summarizer(), self._mark, turns, wanted, budget)
+            self._fold = Fold(self._client, self._summarizer(), self._marks.current, turns, wanted, budget)
             return self._fold
 
     def end_fold(self, fold: Fold) -> bool:
@@ -318,7 +334,7 @@ class SummaryBufferMemory(BaseMemory):
     def _is_current(self, fold: Fold) -> bool:
         """The turns are still the oldest ones, not the newest among them, and the summary is the one it began with."""
         return (
-            self._mark is fold.mark
+            self._marks.current is fold.mark
             and len(self._turns) > len(fold.turns)
             and all(kept is turn for kept, turn in zip(self._turns, fold.turns, strict=False))
         )
@@ -327,18 +343,9 @@ class SummaryBufferMemory(BaseMemory):
         for turn in fold.turns:
             self._turns.popleft()
             self._kept -= turn.size
-        if fold.turns:
-            self._marks.append(self._mark)
-            if len(self._marks) > _MARKS:
-                # Thinned out, the older the more: a step far back costs more folding, and nothing is kept for ever.
-                del self._marks[1 : _MARKS // 2 : 2]
-        self._set_mark(self._mark.after(fold.turns, answer))
+        self._marks.advance(fold.turns, answer)
         self._failures = 0
         self._problem = None
-
-    def _set_mark(self, mark: Mark) -> None:
-        self._mark = mark
-        self._summary_tokens = tokens.estimate_tokens(mark.summary)
 
     def after_fork(self) -> None:
         """A child process has no worker: what was under way is done again at the next turn."""
@@ -364,15 +371,25 @@ class SummaryBufferMemory(BaseMemory):
             return self._idle.wait_for(lambda: not self._busy, timeout)
 
     def clear(self) -> None:
-        """Forgets everything, pinned documents too; what summaries have cost stays."""
+        """Forgets everything, pinned documents too, for a new conversation; what summaries have cost stays."""
         super().clear()
+
+    def forget(self) -> None:
+        """Forgets summary, turns and pinned documents of a conversation that goes on.
+
+        Unlike after `clear`, they stay forgotten when the memory is saved and loaded, or rewound to a transcript that
+        holds them still.
+        """
+        with self._idle:
+            marks = self._marks.forgetting(self._turns)
+            self._forget()
+            self._marks = marks
 
     def _forget(self) -> None:
         super()._forget()
         self._drop_fold()
         self._kept = 0
-        self._marks = []
-        self._set_mark(Mark())
+        self._marks = Marks()
         self._failures = self._wait = 0
         self._problem = None
 
@@ -394,8 +411,8 @@ class SummaryBufferMemory(BaseMemory):
             **super()._saved(),
             "model": self.model,
             "max_token_limit": self._limit,
-            "mark": self._mark.to_dict(),
-            "marks": [mark.to_dict() for mark in self._marks],
+            "paste_limit": self.paste_limit,
+            **self._marks.to_dict(),
             "usage": self._usage.to_dict(),
         }
 
@@ -407,8 +424,8 @@ class SummaryBufferMemory(BaseMemory):
         """
         memory = super().from_dict(client, data)
         memory._kept = sum(turn.size for turn in memory._turns)
-        memory._set_mark(Mark(**data["mark"]))
-        memory._marks = [Mark(**mark) for mark in data["marks"]]
+        memory._marks = Marks.from_dict(data)
+        memory.paste_limit = data.get("paste_limit", memory.paste_limit)
         memory._usage = Usage.from_dict(data["usage"])
         return memory
 

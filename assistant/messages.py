@@ -92,12 +92,33 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the reader may want to know about this reply. `code` and `values` let a page translate it."""
+
+    code: str
+    text: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"code": self.code, "text": self.text, "values": dict(self.values)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Notice:
+        return cls(data["code"], data["text"], dict(data.get("values", {})))
+
+
 @dataclass(slots=True)
 class Turn:
     """What the user said, what was answered, and why the answer ended.
 
     `reply` is None while nothing has come; a turn that failed before any text keeps None, stays in the
-    transcript and is left out of the context. `stop_reason` is None while the turn runs.
+    transcript and is left out of the context. `stop_reason` is None while the turn runs. `error_code` is the name of
+    the error's class, "" where there was none. `started` is in seconds since the epoch, `first_text_after` in seconds
+    from there, retries included; both None where the model was not asked, or said nothing.
     """
 
     user: str
@@ -108,6 +129,10 @@ class Turn:
     documents: tuple[Document, ...] = ()
     model: str | None = None
     id: str = field(default_factory=new_id)
+    notices: tuple[Notice, ...] = ()
+    error_code: str = ""
+    started: float | None = None
+    first_text_after: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -119,6 +144,10 @@ class Turn:
             "usage": self.usage.to_dict(),
             "documents": [document.to_dict() for document in self.documents],
             "model": self.model,
+            "notices": [notice.to_dict() for notice in self.notices],
+            "error_code": self.error_code,
+            "started": self.started,
+            "first_text_after": self.first_text_after,
         }
 
     @classmethod
@@ -133,6 +162,11 @@ class Turn:
             usage=Usage.from_dict(data["usage"]),
             documents=tuple(Document.from_dict(document) for document in data["documents"]),
             model=data["model"],
+            # Turns that were saved before these were kept have none.
+            notices=tuple(Notice.from_dict(notice) for notice in data.get("notices", ())),
+            error_code=data.get("error_code", ""),
+            started=data.get("started"),
+            first_text_after=data.get("first_text_after"),
         )
 
 
@@ -157,18 +191,6 @@ class Retrying:
     attempt: int
     wait: float
     error: Exception
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something the reader may want to know about this reply. `code` and `values` let a page translate it."""
-
-    code: str
-    text: str
-    values: dict[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,11 @@ class Pins:
     def documents(self) -> tuple[Document, ...]:
         return tuple(pin.document for pin in self._pins.values())
 
+    @property
+    def sizes(self) -> list[tuple[Document, int]]:
+        """The documents with the tokens of each, as estimated when it was pinned."""
+        return [(pin.document, pin.tokens) for pin in self._pins.values()]
+
     def pin(self, document: Document, budget: int) -> list[Notice]:
         """Adds a document, or makes it the most recent one; says which ones had to go, perhaps itself."""
         pin = self._pins.pop(document.id, None)

@@ -1,12 +1,10 @@
-"""What to fold, what to send, and which turns a summary stands for: decisions without effects."""
+"""What to fold and what to send: decisions without effects."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from .buffers import MemoryTurn
 
@@ -74,47 +72,3 @@ def newest_within(turns: Sequence[MemoryTurn], room: float) -> int:
             break
         count += 1
     return count
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A summary and the turns it stands for: their number, the id of the last, and a digest of all their ids."""
-
-    covered: int = 0
-    last: str = ""
-    digest: str = ""
-    summary: str = ""
-
-    def after(self, turns: Iterable[MemoryTurn], summary: str) -> Mark:
-        covered, last, digest = self.covered, self.last, self.digest
-        for turn in turns:
-            covered, last, digest = covered + 1, turn.id, _chained(digest, turn.id)
-        return Mark(covered, last, digest, summary)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-def _chained(digest: str, id: str) -> str:
-    return hashlib.blake2b(f"{digest}/{id}".encode(), digest_size=16).hexdigest()
-
-
-def digests_of(turns: Sequence[MemoryTurn], counts: set[int]) -> dict[int, str]:
-    """The digests of the first n ids, for each n in `counts`."""
-    found = {}
-    digest = ""
-    for count, turn in enumerate(islice(turns, max(counts)), 1):
-        digest = _chained(digest, turn.id)
-        if count in counts:
-            found[count] = digest
-    return found
-
-
-def latest_fitting(marks: Sequence[Mark], turns: Sequence[MemoryTurn]) -> int | None:
-    """The index of the last mark that stands for a beginning of `turns`, the newest one left out; None for none."""
-    digests = digests_of(turns, {mark.covered for mark in marks})
-    for index in range(len(marks) - 1, -1, -1):
-        mark = marks[index]
-        if not mark.covered or (mark.covered < len(turns) and digests.get(mark.covered) == mark.digest):
-            return index
-    return None

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .compose import pasted_document, remembered_text
+from .compose import remembered_text, remembered_turns, turn_documents
 from .documents import Document
-from .memory import Memory, MemoryTurn, memory_from_dict
+from .memory import Memory, memory_from_dict
 from .messages import Turn, Usage
 from .session import ChatSession
 
@@ -61,12 +61,9 @@ def restored_session(
 
 def _remember(memory: Memory, turns: list[Turn], known: int) -> None:
     """Makes a memory that knows the first `known` turns, and perhaps others that are gone, one of exactly these."""
-    memory.rewind(
-        [MemoryTurn(turn.id, remembered_text(turn.user, memory), turn.reply) for turn in turns[:known] if turn.reply]
-    )
+    memory.rewind(remembered_turns(turns[:known], memory))
     for turn in turns[known:]:
-        paste = pasted_document(turn.user, memory)
-        documents = [*turn.documents, *([paste] if paste is not None else [])]
+        documents = turn_documents(turn, memory)
         for document in documents:
             memory.pin(document)
         if turn.reply:
@@ -75,12 +72,7 @@ def _remember(memory: Memory, turns: list[Turn], known: int) -> None:
 
 def _documents(turns: Iterable[Turn], memory: Memory) -> dict[str, Document]:
     """The documents that turns brought, long pastes included."""
-    found = {document.id: document for turn in turns for document in turn.documents}
-    for turn in turns:
-        paste = pasted_document(turn.user, memory)
-        if paste is not None:
-            found[paste.id] = paste
-    return found
+    return {document.id: document for turn in turns for document in turn_documents(turn, memory)}
 
 
 def _filled(pins: Iterable[Mapping[str, Any]], known: Mapping[str, Document]) -> list[dict[str, Any]]:

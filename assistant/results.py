@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from .errors import AssistantError, InvalidRequestError
+from .errors import InvalidRequestError
 from .messages import Usage
+from .plots import draw_bars, draw_scatter, needed
 from .scorers import Judge, Scorer, Verdict
 
 if TYPE_CHECKING:
@@ -329,7 +330,7 @@ class Results:
         telling = [key for key in by if len({row.get(key) for row in self._rows}) > 1] or list(by[:1])
         summary = self.summary(telling)
         labels = ["\n".join(str(row[key]) for key in telling) for _, row in summary.iterrows()]
-        return _draw_bars(summary, name, labels, ax) if kind == "bars" else _draw_scatter(summary, name, labels, x, ax)
+        return draw_bars(summary, name, labels, ax) if kind == "bars" else draw_scatter(summary, name, labels, x, ax)
 
     def to_csv(self, path: str | None = None) -> str:
         """`frame()` as CSV; written to `path` too where one is given."""
@@ -376,7 +377,7 @@ def bootstrap(
     """The percentile interval of the mean of `values`, drawn anew `resamples` times; NaN for fewer than two."""
     if len(values) < 2:
         return math.nan, math.nan
-    numpy = _needed("numpy")
+    numpy = needed("numpy")
     given = numpy.asarray(values, dtype=float)
     draws = numpy.random.default_rng(seed).integers(0, len(given), (resamples, len(given)))
     tail = (1 - confidence) / 2
@@ -410,71 +411,5 @@ def _shown(value: Any) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
 
 
-def _needed(name: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise AssistantError(f"{name} is not installed.", hint="pip install 'assistant[notebooks]'") from error
-
-
 def _pandas() -> Any:
-    return _needed("pandas")
-
-
-# --- pictures ---------------------------------------------------------------------------------------------------------
-
-_UNITS = {
-    "cost": "USD in all",
-    "latency": "seconds an answer (median)",
-    "ttft": "seconds to the first text (median)",
-    "input_tokens": "input tokens (mean)",
-    "output_tokens": "output tokens (mean)",
-}
-
-
-def _axes(ax: Axes | None, width: float) -> Axes:
-    if ax is not None:
-        return ax
-    _, made = _needed("matplotlib.pyplot").subplots(figsize=(width, 3.6), layout="constrained")
-    axes: Axes = made
-    return axes
-
-
-def _spread(summary: DataFrame, score: str) -> list[list[float]]:
-    """How far each interval reaches below and above its mean; none where there is no interval."""
-    below = (summary[score] - summary[f"{score}_low"]).fillna(0).clip(lower=0)
-    above = (summary[f"{score}_high"] - summary[score]).fillna(0).clip(lower=0)
-    return [below.tolist(), above.tolist()]
-
-
-def _draw_bars(summary: DataFrame, score: str, labels: Sequence[str], ax: Axes | None = None) -> Axes:
-    ax = _axes(ax, min(12.0, max(4.0, 1.3 * len(labels))))
-    ax.bar(labels, summary[score].fillna(0), yerr=_spread(summary, score), capsize=4, color="#5b8db8")
-    _finish(ax, summary, score)
-    return ax
-
-
-def _draw_scatter(summary: DataFrame, score: str, labels: Sequence[str], x: str, ax: Axes | None = None) -> Axes:
-    ax = _axes(ax, 7.0)
-    shades = ("#5b8db8", "#d1873f", "#5a9a68", "#b35c6f", "#7d6bb0", "#8a8a8a")
-    spread = _spread(summary, score)
-    for index, label in enumerate(labels):
-        at, mean = summary[x].iloc[index], summary[score].iloc[index]
-        error = [[side[index]] for side in spread]
-        colour = shades[index % len(shades)]
-        ax.errorbar([at], [mean], yerr=error, fmt="o", capsize=4, color=colour, label=label.replace("\n", " · "))
-    ax.set_xlabel(_UNITS.get(x, x))
-    ax.legend(fontsize="small")
-    _finish(ax, summary, score)
-    return ax
-
-
-def _finish(ax: Axes, summary: DataFrame, score: str) -> None:
-    highest = summary[[score, f"{score}_high"]].max().max()
-    if highest <= 1:
-        # Scores are shares nearly always: the same height everywhere, so that pictures can be compared.
-        ax.set_ylim(0, 1.05)
-    ax.set_ylabel(score)
-    ax.spines[["top", "right"]].set_visible(False)
+    return needed("pandas")

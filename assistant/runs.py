@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .errors import AssistantError, StoreError
+from .errors import AssistantError, ServiceError, SessionBusyError, StoreError
 from .messages import Notice, Retrying, Turn, Usage, new_id
 from .reply import Reply
-from .store import StaleConversationError
+from .store import Begun, ConversationNotFoundError, StaleConversationError
 
 logger = logging.getLogger("assistant")
 
@@ -73,6 +74,8 @@ class Run:
         self.version = -1
         self.settings: dict[str, Any] = {}
         self.final: Turn | None = None
+        # What its limits were asked for: the owner, and perhaps a session.
+        self.admitted: tuple[str, ...] = (owner,)
         self.kept = False
         self.lost = False
         self.memory: dict[str, Any] | None = None
@@ -85,6 +88,7 @@ class Run:
         self._done = threading.Event()
         self._reply: Reply | None = None
         self._stopping = False
+        self._began = turn.started
         self._text = turn.reply or ""
         self._read = 0
         self._retrying: Retrying | None = None
@@ -125,11 +129,12 @@ class Run:
             reply = self._reply
             self._read_on()
             notices = self._news(reply.notices) if reply is not None else ()
+            now = self._turn_now(reply)
             if self.trouble is not None:
                 notices += (_not_saved(self.trouble),)
             return Update(
                 text=self._text,
-                turn=self._turn_now(),
+                turn=now,
                 notices=notices,
                 retrying=None if done else self._retrying,
                 error=self._error if done else None,
@@ -184,8 +189,14 @@ class Run:
         """What this run alone has used so far."""
         return (self._reply.usage if self._reply is not None else None) or Usage()
 
+    def notices(self) -> tuple[Notice, ...]:
+        """What is to be noticed about the turn, but for what the conversation has been told before."""
+        reply = self._reply
+        return self.turn.notices + (() if reply is None else self._news(reply.notices))
+
     def read(self, reply: Reply) -> None:
         """Reads the reply to its end, in this thread. Raises what it failed with."""
+        self._began = self.turn.started or time.time()
         self._reply = reply
         if self._stopping:
             _cancel(reply)
@@ -236,13 +247,23 @@ class Run:
                 if isinstance(item, Retrying):
                     self._retrying = item
 
-    def _turn_now(self) -> Turn:
+    def _turn_now(self, reply: Reply | None) -> Turn:
         if self.final is not None:
             return replace(self.final)
-        reply, turn = self._reply, self.turn
-        usage = turn.usage + self.usage
-        model = turn.model if reply is None else reply.model
-        return replace(turn, reply=self._text or None, stop_reason=None, error=None, usage=usage, model=model)
+        turn = self.turn
+        after = turn.first_text_after
+        return replace(
+            turn,
+            reply=self._text or None,
+            stop_reason=None,
+            error=None,
+            error_code="",
+            usage=turn.usage + self.usage,
+            model=turn.model if reply is None else reply.model,
+            notices=self.notices(),
+            started=self._began,
+            first_text_after=after if after is not None or reply is None else reply.time_to_first_text,
+        )
 
 
 def _not_saved(error: StoreError) -> Notice:
@@ -256,3 +277,39 @@ def _cancel(reply: Reply) -> None:
         reply.cancel()
     except Exception:
         logger.exception("runs.cancel_failed")
+
+
+def under_way() -> SessionBusyError:
+    return SessionBusyError("A reply is under way in this conversation.", hint="Wait for it, or stop it.")
+
+
+def accept(begun: Begun) -> None:
+    """Raises what an outcome other than "ok" means."""
+    if begun.outcome == "busy":
+        raise SessionBusyError(
+            "A reply is under way in this conversation, in another window or process.",
+            hint=f"If it was cut off by a failure, the conversation is free again in {begun.busy_for:.0f} s.",
+            retry_after=begun.busy_for,
+            transient=True,
+        )
+    if begun.outcome == "stale":
+        raise StaleConversationError("The conversation has gone on since this page was drawn.")
+    if begun.outcome == "not_found":
+        raise ConversationNotFoundError("There is no such conversation.")
+
+
+def not_saved_yet() -> StoreError:
+    return StoreError(
+        "The conversation can't be saved at the moment.", hint="It is tried again by itself.", code="locked"
+    )
+
+
+def unexpected(error: BaseException) -> AssistantError:
+    """A bug, ours or another's: said in a way that a person can act on. The log has the rest."""
+    shown = ServiceError(
+        f"Something went wrong that should not have ({type(error).__name__}).",
+        hint="Send the message again; if it stays, look into the log of the assistant and report it.",
+        code="unexpected",
+    )
+    shown.__cause__ = error
+    return shown

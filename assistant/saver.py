@@ -18,7 +18,7 @@ class Saver:
     """Saves what grows, renews leases, and stops what nobody watches: one thread, once every `every` seconds.
 
     A database that fails stops no reply: the run carries a "not_saved" notice, and what is missing is saved here,
-    in order, as soon as that can be done.
+    in order, as soon as that can be done. `beat` is called each time, for whatever else has to be renewed.
     """
 
     def __init__(
@@ -29,12 +29,14 @@ class Saver:
         every: float,
         grace: float | None,
         forgotten: Callable[[Run], None],
+        beat: Callable[[], None] | None = None,
     ) -> None:
         self._store = store
         self._lease = lease
         self._every = every
         self._grace = grace
         self._forgotten = forgotten
+        self._beat = beat
         self._lock = threading.Lock()
         self._running: dict[Key, Run] = {}
         # Runs whose turns are not wholly in the store, by conversation, the oldest first.
@@ -139,13 +141,15 @@ class Saver:
                     run.stop()
         # First of all what renews leases.
         self._save_growing([run for run in running if run.begun and run.final is None])
+        if self._beat is not None:
+            self._beat()
         with self._lock:
             behind = list(self._behind)
         for key in behind:
             if not self.flush(key):
                 trouble = self.trouble(key)
-                if trouble is not None and trouble.code == "locked":
-                    # Each attempt takes as long as one waits for a lock; the leases can't wait for all of them.
+                if trouble is not None and trouble.code in ("locked", "unreachable"):
+                    # Each attempt takes as long as one waits for it; the leases can't wait for all of them.
                     break
 
     def close(self) -> None:

@@ -11,37 +11,28 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
-from itertools import islice
 from typing import Any, Literal, get_args
 
 from .clients.base import ChatClient
 from .errors import InvalidRequestError
+from .lenient import find_json
 from .tokens import estimate_tokens
+from .values import DateOrder, as_number, plain, same_value
 
 Scorer = Callable[[str, Mapping[str, Any]], float | bool | None]
-DateOrder = Literal["dmy", "mdy", "ymd"]
 Unit = Literal["words", "characters", "tokens"]
-
-_SPACES = re.compile(r"\s+")
-
-
-def _plain(text: object) -> str:
-    """Without what is no difference to a reader: letter case, outer marks, the width of spaces."""
-    return _SPACES.sub(" ", str(text)).strip(" \t\n.,;:!¡?¿\"'`*").casefold()
 
 
 def exact(column: str = "expected") -> Scorer:
     """1 where the whole answer is the row's `column`, but for case, spaces, and quotes or full stops around it."""
-    return _named(f"exact({column})", lambda text, row: _plain(text) == _plain(row[column]))
+    return _named(f"exact({column})", lambda text, row: plain(text) == plain(row[column]))
 
 
 def contains(column: str = "expected", *, text: str | None = None) -> Scorer:
     """1 where the row's `column` stands anywhere in the answer, or `text` where that is given. Case is no matter."""
 
     def score(answer: str, row: Mapping[str, Any]) -> bool:
-        return _plain(row[column] if text is None else text) in _plain(answer)
+        return plain(row[column] if text is None else text) in plain(answer)
 
     return _named(f"contains({column if text is None else repr(text)})", score)
 
@@ -72,7 +63,7 @@ def one_of(*labels: str, column: str = "expected") -> Scorer:
 
     def score(text: str, row: Mapping[str, Any]) -> bool:
         match = found.search(text)
-        return match is not None and _plain(match[0]) == _plain(row[column])
+        return match is not None and plain(match[0]) == plain(row[column])
 
     return _named(f"one_of({', '.join(labels)})", score)
 
@@ -141,246 +132,6 @@ def json_fields(*fields: str, order: DateOrder = "dmy", decimal: str = ".") -> S
 def _named(name: str, score: Scorer) -> Scorer:
     score.__name__ = name
     return score
-
-
-# --- values -----------------------------------------------------------------------------------------------------------
-
-
-def same_value(one: object, other: object, *, order: DateOrder = "dmy", decimal: str = ".") -> bool:
-    """Whether two JSON values mean the same: 0.03 and "$0.03", 02/08/2023 and "2023-08-02", "ACME " and "acme".
-
-    `order` is how dates in figures alone are read; one that begins with the year is always year, month, day. `decimal`
-    is the decimal sign where a text alone does not tell: "1.234" is 1234 with decimal=",".
-    """
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(
-            same_value(one[key], other[key], order=order, decimal=decimal) for key in one
-        )
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(
-            same_value(left, right, order=order, decimal=decimal) for left, right in zip(one, other, strict=True)
-        )
-    if any(value is None or isinstance(value, bool | Mapping | list) for value in (one, other)):
-        return type(one) is type(other) and one == other
-    days = (as_date(one, order), as_date(other, order))
-    if None not in days:
-        return days[0] == days[1]
-    numbers = (as_number(one, decimal), as_number(other, decimal))
-    if None not in numbers:
-        return numbers[0] == numbers[1]
-    return _plain(one) == _plain(other)
-
-
-_MONEY = re.compile(
-    r"^\(?(?:USD|EUR|CLP|MXN|US|GBP|COP|ARS|[$€£¥]|\s)*"
-    r"(?P<number>[-+]?\d[\d., ']*)"
-    r"(?:USD|EUR|CLP|MXN|GBP|COP|ARS|euros?|d[oó]lares|dollars|pesos|[$€£¥]|\s)*\.?$",
-    re.IGNORECASE,
-)
-
-
-def as_number(value: object, decimal: str = ".") -> Decimal | None:
-    """A number, with or without a currency around it and thousands marked; None for what is none.
-
-    Where both signs appear the last one is the decimal sign. One alone is it, unless three digits follow, where
-    `decimal` decides. Leading zeros don't count.
-    """
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        return Decimal(str(value))
-    match = _MONEY.match(str(value).strip()) if isinstance(value, str) else None
-    if match is None:
-        return None
-    digits = match["number"].strip(" ',").rstrip(".").replace(" ", "").replace("'", "")
-    point, comma = digits.rfind("."), digits.rfind(",")
-    if point >= 0 and comma >= 0:
-        sign = "." if point > comma else ","
-    else:
-        lone = "." if point >= 0 else ","
-        grouped = re.fullmatch(rf"[-+]?\d{{1,3}}(?:\{lone}\d{{3}})+", digits)
-        sign = ("," if lone == "." else ".") if grouped and (lone != decimal or digits.count(lone) > 1) else lone
-    whole, _, rest = digits.partition(sign)
-    other = "," if sign == "." else "."
-    if other in whole and not re.fullmatch(rf"[-+]?\d{{1,3}}(?:\{other}\d{{3}})+", whole):
-        return None
-    try:
-        return Decimal(whole.replace(other, "") + (f".{rest}" if rest else ""))
-    except InvalidOperation:
-        return None
-
-
-_MONTHS = {
-    name: number
-    for number, names in enumerate(
-        (
-            "january jan enero ene",
-            "february feb febrero",
-            "march mar marzo",
-            "april apr abril abr",
-            "may mayo",
-            "june jun junio",
-            "july jul julio",
-            "august aug agosto ago",
-            "september sep sept septiembre setiembre",
-            "october oct octubre",
-            "november nov noviembre",
-            "december dec diciembre dic",
-        ),
-        start=1,
-    )
-    for name in names.split()
-}
-_FIGURES = re.compile(r"^(\d{1,4})\s*[-/.]\s*(\d{1,2})\s*[-/.]\s*(\d{1,4})(?:[T ]\d{1,2}:\d{2}.*)?$")
-_DAY_FIRST = re.compile(r"^(\d{1,2})(?:st|nd|rd|th|º)?[\s-]+(?:de\s+)?([a-z]+)\.?,?[\s-]+(?:del?\s+)?(\d{4})$", re.I)
-_MONTH_FIRST = re.compile(r"^([a-z]+)\.?\s+(\d{1,2})(?:st|nd|rd|th)?\s*,?\s*(\d{4})$", re.I)
-
-
-def as_date(value: object, order: DateOrder = "dmy") -> date | None:
-    """A day, written in figures or with an English or Spanish month; None for what is none.
-
-    Years of two figures are of this century.
-    """
-    if isinstance(value, datetime):
-        return value.date()
-    if isinstance(value, date) or not isinstance(value, str):
-        return value if isinstance(value, date) else None
-    text = value.strip().rstrip(".")
-    if match := _FIGURES.match(text):
-        parts = [int(part) for part in match.groups()]
-        places = "ymd" if len(match[1]) > 2 else order
-        named = dict(zip(places, parts, strict=True))
-    elif match := _DAY_FIRST.match(text):
-        named = {"d": int(match[1]), "m": _MONTHS.get(match[2].lower(), 0), "y": int(match[3])}
-    elif match := _MONTH_FIRST.match(text):
-        named = {"d": int(match[2]), "m": _MONTHS.get(match[1].lower(), 0), "y": int(match[3])}
-    else:
-        return None
-    year = named["y"] + 2000 if named["y"] < 100 else named["y"]
-    try:
-        return date(year, named["m"], named["d"])
-    except ValueError:
-        return None
-
-
-# --- JSON in an answer, also where keys and words stand without their quotes ------------------------------------------
-
-_DEPTH = 50
-# Brackets that are tried as a beginning: thousands of them are noise, and would take seconds.
-_STARTS = 500
-# A bare word ends at what ends a value; a date with spaces and an amount with its thousands marked are one each.
-_BARE = re.compile(r"(?:[^,{}\[\]\n\"']|(?<=\d),(?=\d{3}(?!\d))|(?<=[\d ]),(?=\s?\d{4}\s*[,}\n]))+")
-_KEY = re.compile(r"[\w.$ -]+?(?=\s*:)")
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?")
-_QUOTED = {'"': re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL), "'": re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)}
-_BLANK = re.compile(r"(?:\s|//[^\n]*)*")
-_WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
-_STRICT = json.JSONDecoder(parse_float=Decimal)
-
-
-def find_json(text: str, kind: type | None = None) -> Any:
-    """The first JSON object or array in `text`, or the text itself where that is JSON; None where there is none.
-
-    With `kind` (dict or list) only such a value counts. Strict JSON is read as that; where it is none, keys and values
-    may stand without quotes or in single ones, and a comma may be last. Numbers with a point become Decimal.
-    """
-    starts = r"\{" if kind is dict else r"\[" if kind is list else r"[{\[]"
-    for match in islice(re.finditer(starts, text), _STARTS):
-        for read in (_STRICT.raw_decode, _lenient):
-            try:
-                return read(text, match.start())[0]
-            except (ValueError, RecursionError):
-                continue
-    if kind is None:
-        try:
-            return _STRICT.decode(text.strip())
-        except (ValueError, RecursionError):
-            return None
-    return None
-
-
-def _lenient(text: str, start: int) -> tuple[Any, int]:
-    return _value(text, start, 0)
-
-
-def _blank(text: str, at: int) -> int:
-    match = _BLANK.match(text, at)
-    return match.end() if match else at
-
-
-def _value(text: str, at: int, depth: int) -> tuple[Any, int]:
-    """The value at `at` and where it ends. Raises ValueError where there is none."""
-    if depth > _DEPTH:
-        raise ValueError("too deep")
-    at = _blank(text, at)
-    opening = text[at : at + 1]
-    if opening == "{":
-        return _object(text, at + 1, depth)
-    if opening == "[":
-        return _array(text, at + 1, depth)
-    if opening in _QUOTED:
-        return _string(text, at)
-    match = _BARE.match(text, at)
-    word = match[0].partition(" //")[0].strip() if match else ""
-    if match is None or not word:
-        raise ValueError("no value")
-    if word in _WORDS:
-        return _WORDS[word], match.end()
-    if _NUMBER.fullmatch(word):
-        return (Decimal(word) if re.search(r"[.eE]", word) else int(word)), match.end()
-    return word, match.end()
-
-
-def _string(text: str, at: int) -> tuple[str, int]:
-    match = _QUOTED[text[at]].match(text, at)
-    if match is None:
-        raise ValueError("no end of the string")
-    # Escapes as JSON has them; a raw line break within is let through.
-    inner = match[1].replace("\\'", "'") if text[at] == "'" else match[1]
-    try:
-        return str(json.loads(f'"{inner}"', strict=False)), match.end()
-    except ValueError:
-        return inner, match.end()
-
-
-def _object(text: str, at: int, depth: int) -> tuple[dict[str, Any], int]:
-    found: dict[str, Any] = {}
-    while True:
-        at = _blank(text, at)
-        if text[at : at + 1] == "}":
-            return found, at + 1
-        if text[at : at + 1] in _QUOTED:
-            key, at = _string(text, at)
-        else:
-            match = _KEY.match(text, at)
-            if match is None:
-                raise ValueError("no key")
-            key, at = match[0].strip(), match.end()
-        at = _blank(text, at)
-        if text[at : at + 1] != ":":
-            raise ValueError("no colon")
-        found[key], at = _value(text, at + 1, depth + 1)
-        at = _after(text, at, "}")
-
-
-def _array(text: str, at: int, depth: int) -> tuple[list[Any], int]:
-    found: list[Any] = []
-    while True:
-        at = _blank(text, at)
-        if text[at : at + 1] == "]":
-            return found, at + 1
-        value, at = _value(text, at, depth + 1)
-        found.append(value)
-        at = _after(text, at, "]")
-
-
-def _after(text: str, at: int, closing: str) -> int:
-    """Past the comma behind a value. A line break does instead; the closing bracket is left for the caller."""
-    ended = at
-    at = _blank(text, at)
-    if text[at : at + 1] == ",":
-        return at + 1
-    if text[at : at + 1] == closing or "\n" in text[ended:at]:
-        return at
-    raise ValueError("no comma")
 
 
 # --- a model that scores ----------------------------------------------------------------------------------------------

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
 
 from .clients.base import ChatClient, Effort, connect
-from .compose import Composed, check_prompt, compose, pasted_document, remembered_text
+from .compose import Composed, check_prompt, compose, remembered_text, remembered_turns, turn_documents
 from .documents import Document
 from .errors import InvalidRequestError, PromptError, SessionBusyError
-from .memory import Context, Memory, MemoryTurn, SummaryBufferMemory, memory_from_dict
+from .memory import Context, Memory, SummaryBufferMemory, memory_from_dict
 from .messages import Message, Notice, Turn, Usage
 from .prompts import FewShotPrompt, PromptTemplate
 from .reply import Reply, ReplyState
@@ -139,8 +140,7 @@ class ChatSession:
         InvalidRequestError, PromptError; the turn is then not in the transcript.
         """
         documents = tuple(documents)
-        if not text.strip() and not documents:
-            raise InvalidRequestError("There is nothing to send.", hint="Write something.")
+        _check_said(text, documents)
         self._take()
         try:
             turn = Turn(text, documents=documents)
@@ -164,21 +164,38 @@ class ChatSession:
             if not self._turns:
                 raise InvalidRequestError("There is no turn to try again.")
             old = self._turns[-1]
-            self.memory.rewind(self._kept(self._turns[:-1]))
-            turn = Turn(old.user, documents=old.documents)
-            try:
-                reply, finish = self._answer(turn, overrides)
-            except BaseException:
-                self._put_back(old)
-                raise
-            self._turns[-1] = turn
+            return self._supersede(len(self._turns) - 1, Turn(old.user, documents=old.documents), overrides)
+        except BaseException:
+            self._lock.release()
+            raise
 
-            def finish_or_restore(state: ReplyState) -> None:
-                finish(state)
-                if turn.reply is None and old.reply is not None:
-                    self._put_back(old)
+    def edit(
+        self,
+        turn_id: str,
+        text: str,
+        *,
+        documents: Iterable[Document] | None = None,
+        **overrides: Unpack[Settings],
+    ) -> Reply:
+        """The answer to `text` in place of what was said in an earlier turn, as if nothing had followed it.
 
-            return self._begin(turn, "", reply, finish_or_restore)
+        That turn and all after it leave transcript and memory; a summary that holds something of them is made again
+        from what is left. Where the answer fails before any text, everything is as it was. The new turn has an id of
+        its own. `documents` are its attachments; None keeps those of the old turn.
+
+        Raises SessionBusyError, PromptError, and InvalidRequestError for an id that is not in the transcript or an
+        empty text.
+        """
+        self._take()
+        try:
+            index = next((index for index, turn in enumerate(self._turns) if turn.id == turn_id), None)
+            if index is None:
+                raise InvalidRequestError(
+                    f"There is no turn {turn_id!r} in this conversation.", hint="The ids stand in `transcript`."
+                )
+            kept = self._turns[index].documents if documents is None else tuple(documents)
+            _check_said(text, kept)
+            return self._supersede(index, Turn(text, documents=kept), overrides)
         except BaseException:
             self._lock.release()
             raise
@@ -220,7 +237,7 @@ class ChatSession:
             if not self._turns:
                 return None
             removed = self._turns.pop()
-            self.memory.rewind(self._kept(self._turns))
+            self.memory.rewind(remembered_turns(self._turns, self.memory))
             return removed
         finally:
             self._lock.release()
@@ -282,10 +299,10 @@ class ChatSession:
         """The reply to a new turn, not begun, and how the turn ends. Pins are taken back where it can't be asked."""
         settings = self._settings(overrides)
         before = {document.id for document in self.memory.pinned}
-        documents = self._documents(turn)
+        documents = turn_documents(turn, self.memory)
         try:
             for document in documents:
-                self.memory.pin(document, model=settings.get("model"))
+                self.memory.pin(document, model=settings.get("model"), turn=turn.id)
             context = self.memory.context(reserve=self._reserve(turn, settings), model=settings.get("model"))
             reply = self._request(self._compose(context, turn), settings)
         except BaseException:
@@ -301,30 +318,46 @@ class ChatSession:
             reply.state.tell(notice)
         return reply, lambda state: self._close(turn, state, "", Usage())
 
-    def _documents(self, turn: Turn) -> list[Document]:
-        """What is pinned for a turn: its attachments, and its text where that is a long paste."""
-        paste = pasted_document(turn.user, self.memory)
-        return [*turn.documents, *([paste] if paste is not None else [])]
-
     def _reserve(self, turn: Turn, settings: Settings) -> int:
         """Tokens that the request needs beside the memory: the new text, the instructions and the answer."""
         info = self.client.model_info(settings.get("model"))
         answer = settings.get("max_tokens") or info.default_max_tokens
         return answer + estimate_tokens(remembered_text(turn.user, self.memory)) + estimate_tokens(self.system or "")
 
-    def _put_back(self, turn: Turn) -> None:
-        """A turn that was to be superseded stays after all."""
-        self._turns[-1] = turn
-        self.memory.rewind(self._kept(self._turns))
-        for document in self._documents(turn):
-            self.memory.pin(document)
+    def _supersede(self, index: int, turn: Turn, overrides: Settings) -> Reply:
+        """The reply to a turn that takes the place of the one at `index` and all after it."""
+        line = self._turns[index:]
+        pinned = {document.id for document in self.memory.pinned}
+
+        def put_back() -> None:
+            self._turns[index:] = line
+            self.memory.rewind(remembered_turns(self._turns, self.memory))
+            for old in line:
+                for document in turn_documents(old, self.memory):
+                    if document.id in pinned:
+                        self.memory.pin(document, turn=old.id)
+
+        self.memory.rewind(remembered_turns(self._turns[:index], self.memory))
+        try:
+            reply, finish = self._answer(turn, overrides)
+        except BaseException:
+            put_back()
+            raise
+        self._turns[index:] = [turn]
+
+        def finish_or_put_back(state: ReplyState) -> None:
+            finish(state)
+            if turn.reply is None and any(old.reply is not None for old in line):
+                put_back()
+
+        return self._begin(turn, "", reply, finish_or_put_back)
 
     def _compose(self, context: Context, turn: Turn) -> Composed:
         return compose(
             context,
             remembered_text(turn.user, self.memory),
             # What is too large to stay pinned goes with its own turn at least.
-            tuple(self._documents(turn)),
+            tuple(turn_documents(turn, self.memory)),
             prompt=self.prompt,
             system=self.system,
             human_prefix=self.memory.human_prefix,
@@ -345,6 +378,9 @@ class ChatSession:
         turn.model = reply.model
         turn.stop_reason = None
         turn.error = None
+        turn.error_code = ""
+        if turn.started is None:
+            turn.started = time.time()
         self._running = (turn, before, reply.state)
 
         def end(state: ReplyState) -> None:
@@ -364,25 +400,23 @@ class ChatSession:
         turn.reply = text if text.strip() else None
         turn.stop_reason = state.stop_reason
         turn.error = None if state.error is None else str(state.error)
+        turn.error_code = "" if state.error is None else type(state.error).__name__
+        turn.notices = (*turn.notices, *state.notices)
+        if turn.first_text_after is None and state.first_text_at is not None and state.started_at is not None:
+            turn.first_text_after = state.first_text_at - state.started_at
         turn.usage = paid + usage
         self._usage = self._usage + usage
         if turn.reply is not None:
-            documents = self._documents(turn)
+            documents = turn_documents(turn, self.memory)
             if before:
                 # The turn stands in the memory already, with the shorter reply; what it pinned goes with it.
-                self.memory.rewind(self._kept(self._turns[:-1]))
+                self.memory.rewind(remembered_turns(self._turns[:-1], self.memory))
                 for document in documents:
-                    self.memory.pin(document, model=turn.model)
+                    self.memory.pin(document, model=turn.model, turn=turn.id)
             said = remembered_text(turn.user, self.memory)
             self.memory.add_turn(said, turn.reply, id=turn.id, documents=documents)
         if self.verbose:
             logger.info("session.turn %s", turn.to_dict(), extra={"event": "session.turn"})
-
-    def _kept(self, turns: Sequence[Turn]) -> list[MemoryTurn]:
-        """The turns that a memory holds: those with a reply."""
-        return [
-            MemoryTurn(turn.id, remembered_text(turn.user, self.memory), turn.reply) for turn in turns if turn.reply
-        ]
 
     def _repr_markdown_(self) -> str:
         parts = [f"**{self.memory.human_prefix}:** {turn.user}\n\n{turn.reply or ''}" for turn in self.transcript]
@@ -390,6 +424,11 @@ class ChatSession:
         cost = "" if usage.cost is None else f" · {usage.cost:.6f} USD"
         parts.append(f"*{usage.total_input_tokens} + {usage.output_tokens} tokens{cost}*")
         return "\n\n---\n\n".join(parts).replace("$", "\\$")
+
+
+def _check_said(text: str, documents: Sequence[Document]) -> None:
+    if not text.strip() and not documents:
+        raise InvalidRequestError("There is nothing to send.", hint="Write something.")
 
 
 def _calibrate(state: ReplyState, composed: Composed) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from .buffers import MemoryTurn
 from .clients.base import ChatClient
+from .marks import Mark
 from .messages import Message, StopReason, Usage
-from .planning import Budget, Mark, Plan
+from .planning import Budget, Plan
 from .reply import Reply
 from .tokens import calibrate, estimate_request, estimate_tokens
 

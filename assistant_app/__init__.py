@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import gradio as gr
 
     from assistant.chats import Chats
+    from assistant.limits import Admission, Allowance
+    from assistant.store import ConversationStore
 
 __all__ = ["build", "demo", "run"]
 
@@ -36,6 +40,13 @@ def run(
     port: int = 7860,
     share: bool = False,
     auth: str | None = None,
+    auth_file: str | None = None,
+    user_header: str | None = None,
+    proxy_secret: str | None = None,
+    secret: str | None = None,
+    api: bool | None = None,
+    limit: Sequence[str] = (),
+    lease: float = 15.0,
     data_dir: str | None = None,
     database_url: str | None = None,
     verbose: bool = False,
@@ -43,24 +54,38 @@ def run(
 ) -> None:
     """Serves the page; blocks until Ctrl-C or SIGTERM.
 
-    `auth` is USER:PASSWORD. With `share` there is always a login: without `auth` one is made up and printed. Raises
-    click exceptions for options that can't be met, AssistantError where backend or store can't be used.
+    The options are those of `assistant serve`. With `share` there is always a login: without `auth` or `auth_file` one
+    is made up and printed. Raises click exceptions for options that can't be met, AssistantError where backend or
+    store can't be used.
     """
     from . import launch
+    from .access import access_from, allowances_from
 
     # In the order of what it costs to find out.
-    account = launch.account_from(auth)
+    access, invented = access_from(
+        host=host,
+        share=share,
+        auth=auth or None,
+        auth_file=auth_file,
+        user_header=user_header,
+        proxy_secret=proxy_secret,
+        secret=secret,
+        data_dir=data_dir,
+        api=api,
+    )
+    allowances = allowances_from(limit, share=share)
     port = launch.check_address(host, port)
     if verbose:
         launch.log_to_stderr()
-    chats = _chats(backend, region, profile, data_dir, database_url, verbose)
+    chats = _chats(backend, region, profile, data_dir, database_url, verbose, allowances, lease)
     launch.serve(
         build,
         chats,
         host=host,
         port=port,
         share=share,
-        account=account,
+        access=access,
+        invented=invented,
         verbose=verbose,
         open_browser=not no_browser,
     )
@@ -85,9 +110,12 @@ def _chats(
     data_dir: str | None,
     database_url: str | None,
     verbose: bool,
+    allowances: Mapping[str, Allowance] | None = None,
+    lease: float = 15.0,
 ) -> Chats:
     from assistant.chats import Chats
     from assistant.clients.base import connect
+    from assistant.clients.local import LocalClient
     from assistant.session import ChatSession
     from assistant.store import ConversationStore
 
@@ -96,7 +124,28 @@ def _chats(
     # Where it can't be opened at all, that is said now and not at the first message.
     store.check()
     threading.Thread(target=_warm, args=(client,), name="assistant-warm", daemon=True).start()
-    return Chats(client, store, make_session=lambda: ChatSession(client, verbose=verbose))
+    limits = _limits(store, allowances or {})
+    return Chats(
+        client,
+        store,
+        limits,
+        lease=lease,
+        make_session=lambda: ChatSession(client, verbose=verbose),
+        # What a small model makes of a title is worse than the first words, and the next reply would wait for it.
+        titles=not isinstance(client, LocalClient),
+    )
+
+
+def _limits(store: ConversationStore, allowances: Mapping[str, Allowance]) -> Admission | None:
+    """Kept in the store, so that replicas share them and a restart forgets nothing. None where there are none."""
+    from assistant.accounts import StoredLimits
+    from assistant.limits import Allowance
+
+    none = Allowance()
+    user, session, in_all = (allowances.get(name, none) for name in ("user", "session", "all"))
+    if user == session == in_all == none:
+        return None
+    return StoredLimits(store, **asdict(user), per_session=session, in_all=in_all)
 
 
 def _warm(client: Any) -> None:

@@ -8,8 +8,9 @@ import logging
 import threading
 from typing import Any
 
-from assistant.catalog import ModelInfo
+from assistant.catalog import ModelInfo, model_info
 from assistant.clients.base import ChatClient
+from assistant.errors import AssistantError
 
 from . import show, words
 
@@ -37,11 +38,28 @@ class Header:
 
     def _list(self) -> None:
         try:
-            self._models = self._client.models()
+            self.refresh()
         except Exception:
             # Said at the first turn, too, where a person reads it.
             logger.warning("app.no_models", exc_info=True)
-            self._models = []
+            self._models = self._models or []
+
+    def refresh(self) -> int:
+        """Asks the client for its models anew, and says how many there are. Blocks, and raises what the client does;
+        the list stays as it was then."""
+        self._models = list(self._client.models())
+        return len(self._models)
+
+    def info(self, model: str) -> ModelInfo | None:
+        """What is known of a model, by whatever id; None where nothing is. Does not block."""
+        model = model or self.default_model
+        for info in self._models or ():
+            if info.id == model:
+                return info
+        try:
+            return model_info(model)
+        except AssistantError:
+            return None
 
     async def choices(self, chosen: str) -> list[tuple[str, str]]:
         """(label, id) of each model, the default one and the chosen one among them."""
@@ -49,7 +67,8 @@ class Header:
             if self._models is not None:
                 break
             await asyncio.sleep(0.1)
-        found = [(_label(info), info.id) for info in self._models or ()]
+        grouped = sorted(self._models or (), key=lambda info: (info.legacy, info.provider.lower()))
+        found = [(_label(info), info.id) for info in grouped]
         known = {model for _, model in found}
         return [
             (model, model) for model in dict.fromkeys((self.default_model, chosen)) if model and model not in known
@@ -96,7 +115,14 @@ def _attribute(client: Any, name: str) -> Any:
 
 
 def _label(info: ModelInfo) -> str:
-    return f"{info.provider} · {info.id}{' · LEGACY' if info.legacy else ''}"
+    parts = [info.provider, info.id]
+    if info.price is not None:
+        # For a million tokens, in and out; a mark that both languages read.
+        surcharge = info.price.regional if info.regional else 1.0
+        parts.append(f"${info.price.input * surcharge:.4g} → ${info.price.output * surcharge:.4g} / M")
+    if info.legacy:
+        parts.append("LEGACY")
+    return " · ".join(parts)
 
 
 def _say(key: str, language: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 COOKIE = "assistant_owner"
@@ -30,6 +30,16 @@ def owner_of(request: Any) -> str:
     return f"session:{request.session_hash or secrets.token_hex(16)}"
 
 
+def session_of(request: Any) -> str:
+    """What tells browsers of one user apart, for limits: the cookie, else Gradio's session hash. Never the address.
+
+    A digest: limits are stored, and the cookie is what a browser proves itself with.
+    """
+    given = (getattr(request, "cookies", None) or {}).get(COOKIE, "")
+    name = given if _OWNER_ID.fullmatch(given) else str(getattr(request, "session_hash", "") or "")
+    return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32]
+
+
 class OwnerCookie:
     """ASGI middleware: gives a browser without an owner id one of 128 random bits, with the page itself.
 
@@ -41,7 +51,7 @@ class OwnerCookie:
         self.app = app
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or scope["method"] != "GET" or _has_owner(scope):
+        if scope["type"] != "http" or scope["method"] != "GET" or owner_in_cookie(scope):
             await self.app(scope, receive, send)
             return
         cookie = f"{COOKIE}={secrets.token_hex(16)}; Path=/; Max-Age={MAX_AGE}; HttpOnly; SameSite=Lax"
@@ -65,14 +75,14 @@ def _is_page(scope: dict[str, Any], message: dict[str, Any]) -> bool:
     return bool(content.startswith(b"text/html"))
 
 
-def _has_owner(scope: dict[str, Any]) -> bool:
-    for name, value in scope.get("headers", []):
-        if name != b"cookie":
-            continue
-        try:
-            found = SimpleCookie(value.decode("latin-1")).get(COOKIE)
-        except CookieError:
-            continue
-        if found is not None and _OWNER_ID.fullmatch(found.value):
-            return True
-    return False
+def owner_in_cookie(scope: dict[str, Any]) -> str | None:
+    """The owner that a browser's cookie names; None where it has none of ours."""
+    given = cookie_of(scope, COOKIE)
+    return f"cookie:{given}" if _OWNER_ID.fullmatch(given) else None
+
+
+def cookie_of(scope: dict[str, Any], name: str) -> str:
+    """A cookie of an ASGI request, read as strictly as Starlette reads it for `owner_of`; empty where there is none."""
+    from starlette.requests import HTTPConnection
+
+    return HTTPConnection(scope).cookies.get(name, "")

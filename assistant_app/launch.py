@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import logging
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .login import Account, Login, account_of, random_account
+from .access import is_loopback
 
 if TYPE_CHECKING:
     import gradio as gr
 
     from assistant.chats import Chats
 
+    from .gate import Access
+    from .login import Account
+
 # Events that run at once, over all visitors, those that only wait included. Gradio's own 40 is the length of its job
 # table: the 41st reader would wait for a first word until another one's answer has ended.
 MAX_THREADS = 1000
 # States of pages that Gradio keeps; a long chat is half a megabyte.
 SESSIONS = 500
+# Of one file, in bytes: the largest that a model takes, and some air.
+MAX_FILE = 5 * 1024 * 1024
+# Of one upload with all its files.
+MAX_UPLOAD = 10 * MAX_FILE
+# Seconds after which what was uploaded leaves Gradio's directory, and between two looks.
+UPLOADS_LAST, UPLOADS_LOOK = 24 * 3600, 3600
 
 
 def check_address(host: str, port: int) -> int:
@@ -59,6 +71,13 @@ def quiet_environment() -> None:
     """What Gradio reads when it is imported or launched, set before that: no telemetry, no sharing by surprise."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # Gradio's statistics, which nobody sees here (enable_monitoring=False): a table of all events after each event.
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
+    if not os.environ.get("GRADIO_TEMP_DIR"):
+        # Gradio's own place for uploads is one for all users of the machine, who may read them.
+        os.environ["GRADIO_TEMP_DIR"] = directory = tempfile.mkdtemp(prefix="assistant-")
+        atexit.register(shutil.rmtree, directory, ignore_errors=True)
     # Gradio looks at its own page through httpx: a proxy for the world outside must not get in between.
     for name in ("NO_PROXY", "no_proxy"):
         given = [each for each in os.environ.get(name, "").split(",") if each]
@@ -71,25 +90,33 @@ def launch(
     host: str = "127.0.0.1",
     port: int = 0,
     share: bool = False,
-    account: Account | None = None,
+    access: Access | None = None,
     open_browser: bool = False,
 ) -> None:
-    """Serves the page and returns. What Gradio would print is left out: `announce` says it."""
+    """Serves the page and returns. What Gradio would print is left out: `announce` says it.
+
+    Raises click.ClickException for a shared page that anybody could use.
+    """
     from starlette.middleware import Middleware
 
-    from . import page, theme, words
+    from . import gate, page, theme, words
+    from .guard import Guard
     from .identity import OwnerCookie
 
     quiet_environment()
+    access = access or gate.Access()
+    if share and not access.closed:
+        raise click.ClickException("A shared page needs a login.")
+    if not access.api:
+        _hide_api(demo)
+    demo.delete_cache = (UPLOADS_LOOK, UPLOADS_LAST)
+    opened = threading.Event()
     demo.launch(
         server_name=host,
         server_port=port,
         share=share,
-        auth=Login(account).check if account else None,  # type: ignore[arg-type]
-        # One sentence for all: Gradio shows it as it is.
-        auth_message=" · ".join(words.say("auth.message", language) for language in words.LANGUAGES)
-        if account
-        else None,
+        # The gate has let the user in already; Gradio's own login would be forgotten with the process.
+        auth_dependency=gate.user_of if access.closed else None,
         inbrowser=open_browser,
         prevent_thread_lock=True,
         quiet=True,
@@ -97,19 +124,32 @@ def launch(
         show_error=False,
         max_threads=MAX_THREADS,
         state_session_capacity=SESSIONS,
-        max_file_size="1mb",
+        max_file_size=MAX_FILE,
         run_history=False,
         enable_monitoring=False,
         footer_links=["settings"],
         ssr_mode=False,
         pwa=False,
         mcp_server=False,
-        app_kwargs={"middleware": [Middleware(OwnerCookie)]},
+        app_kwargs={
+            "middleware": [
+                Middleware(OwnerCookie),
+                Middleware(gate.Gate, access=access, opened=opened),
+                Middleware(Guard, api=access.api, max_upload=MAX_UPLOAD),
+            ]
+        },
         i18n=words.i18n(),
         theme=theme.theme(),
         css=theme.CSS,
         head=page.head(),
     )
+    opened.set()
+
+
+def _hide_api(demo: gr.Blocks) -> None:
+    """No endpoint is described to scripts any more; the guard closes the routes by which they would be called."""
+    for function in demo.fns.values():
+        function.api_visibility = "private"
 
 
 def serve(
@@ -119,22 +159,24 @@ def serve(
     host: str,
     port: int,
     share: bool,
-    account: Account | None,
+    access: Access,
+    invented: Account | None,
     verbose: bool,
     open_browser: bool,
 ) -> None:
-    """Serves until Ctrl-C or SIGTERM; then stops what runs and saves it."""
-    invented = None
-    if share and account is None:
-        account = invented = random_account()
+    """Serves until Ctrl-C or SIGTERM; then stops what runs and saves it. `invented`: the account to be announced."""
     demo = build(chats)
     try:
         with _silence(unless=verbose):
-            launch(demo, host=host, port=port, share=share, account=account, open_browser=open_browser)
+            launch(demo, host=host, port=port, share=share, access=access, open_browser=open_browser)
         if demo.local_url is None:
             # `gradio app.py` runs app.py again when it changes; it serves the page itself.
             return
-        announce(chats, demo, share=share, account=account, invented=invented is not None)
+        announce(chats, demo, share=share, invented=invented)
+        if not access.closed and not is_loopback(host):
+            click.echo(
+                "  Whoever reaches this address can use it, and your AWS account: --auth or --auth-file asks first."
+            )
         _wait()
     finally:
         # First what runs, so that open pages still see how it ended.
@@ -152,7 +194,7 @@ def close(demo: gr.Blocks) -> None:
     demo.close(verbose=False)
 
 
-def announce(chats: Chats, demo: gr.Blocks, *, share: bool, account: Account | None, invented: bool) -> None:
+def announce(chats: Chats, demo: gr.Blocks, *, share: bool, invented: Account | None) -> None:
     """The address, who answers and why, the login where it was made up, and a tunnel that could not be had."""
     client: Any = chats.client
     url = str(demo.local_url).rstrip("/")
@@ -166,13 +208,9 @@ def announce(chats: Chats, demo: gr.Blocks, *, share: bool, account: Account | N
             "  There is no public link: the tunnel could not be had (no way to Gradio's share server from here). "
             "The page is served on this machine only."
         )
-    if account is not None and invented:
-        click.echo(f"  user: {account.user}  password: {account.password}   (shown only now)")
+    if invented is not None:
+        click.echo(f"  user: {invented.user}  password: {invented.password}   (shown only now)")
     click.echo("  Ctrl-C ends it.")
-
-
-def account_from(auth: str | None) -> Account | None:
-    return account_of(auth) if auth else None
 
 
 def log_to_stderr() -> None:

@@ -11,11 +11,11 @@
     if (url.href !== location.href) history.replaceState(history.state, "", url);
   };
 
-  window.assistantPage = {
+  const assistantPage = window.assistantPage = {
     // A turn begins: the conversation is worth an address now, and what was said about the last turn goes.
     send(id, intent) {
       if (id) address((query) => query.set("c", id));
-      return [intent, "", { __type__: "update", visible: false }];
+      return [intent, "", { __type__: "update", visible: false }, intent === "send" ? "" : { __type__: "update" }];
     },
     // The address named a conversation that is not there.
     forgetOther(id) {
@@ -42,10 +42,20 @@
     document.querySelector("#message button.stop-button, button.stop-button")?.click();
   });
 
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest?.('#chat a[href$="#earlier"]')) return;
+    event.preventDefault();
+    document.getElementById("earlier")?.click();
+  });
+
+  __PANELS__
+
   let locked = false;
   const look = () => {
     document.querySelectorAll("button.submit-button").forEach((each) => name(each, words.send));
     document.querySelectorAll("button.stop-button").forEach((each) => name(each, words.stop));
+    lookAtSide();
+    lookAtUpload();
     const area = box();
     if (!area) return;
     if (!area.placeholder) area.placeholder = words.placeholder;

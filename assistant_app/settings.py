@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from assistant.catalog import ModelInfo
+
 # In the order of the accordion's components.
-NAMES = ("model", "temperature", "top_p", "max_tokens", "system")
+NAMES = ("model", "temperature", "top_p", "max_tokens", "system", "effort")
+_TEXTS = ("model", "system", "effort")
 
 
 def to_settings(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -15,7 +18,7 @@ def to_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in NAMES:
         value = values.get(name)
-        value = _number(name, value) if name not in ("model", "system") else _text(value)
+        value = _text(value) if name in _TEXTS else _number(name, value)
         if value is not None:
             found[name] = value
     return found
@@ -23,10 +26,27 @@ def to_settings(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def from_settings(settings: Mapping[str, Any], default_model: str) -> list[Any]:
     """The accordion's values for a conversation."""
-    values = [settings.get(name) for name in NAMES]
-    values[0] = values[0] or default_model
-    values[-1] = values[-1] or ""
-    return values
+    values = {name: settings.get(name) for name in NAMES}
+    return [*({**values, "model": values["model"] or default_model, "system": values["system"] or ""}.values())]
+
+
+def taken(info: ModelInfo | None) -> dict[str, bool]:
+    """Which of the settings a model takes; where nothing is known of it, all but the effort."""
+    sampling = info.sampling if info is not None else "both"
+    return {
+        "temperature": sampling != "none",
+        "top_p": sampling == "both",
+        "effort": info is not None and bool(info.efforts),
+    }
+
+
+def fitting(settings: Mapping[str, Any], info: ModelInfo | None) -> dict[str, Any]:
+    """Without what was chosen for another model and is not shown for this one."""
+    shown = taken(info)
+    kept = {name: value for name, value in settings.items() if shown.get(name, True)}
+    if info is not None and kept.get("effort") not in (None, *info.efforts):
+        del kept["effort"]
+    return kept
 
 
 def _text(value: Any) -> str | None:

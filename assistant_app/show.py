@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from assistant.runs import Update
 from assistant.store import StaleConversationError
 
 from . import words
+from .attachments import chips
+from .figures import footer
 
 Shown = dict[str, Any]
 
@@ -22,9 +25,21 @@ _SAID = ("max_tokens", "cancelled", "interrupted", "error", "refusal", "guardrai
 # Of those, the ones after which the answer can go on.
 CONTINUABLE = ("max_tokens", "interrupted", "cancelled", "context_window")
 
+# Turns that a page is drawn with. What came before them it gets when it asks for it: each message on the page costs
+# time with every turn, in the browser and on the server.
+WINDOW = 12
+
 # Marks a message of ours as none of the model's. Of the metadata that Gradio keeps, `log` alone means nothing to it
 # where there is no title.
 _NOTE = "note"
+# The same for the chips of what was sent along.
+_ATTACHED = "attached"
+
+# Stands for the id of a conversation that is to be begun and stored nowhere.
+TEMPORARY = "temporary"
+
+# Notices that hold for a model: said once in a conversation.
+_LASTING = ("parameter_left_out", "profile_chosen", "profile_unknown")
 
 
 def message(role: str, text: str, turn_id: str, **metadata: str) -> Shown:
@@ -40,26 +55,63 @@ def plain(text: str) -> Shown:
 def conversation(turns: Sequence[Turn], language: str) -> list[Shown]:
     """A whole conversation. A last turn that still runs is shown as far as it has come."""
     shown: list[Shown] = []
+    told: set[tuple[str | None, str]] = set()
     for turn in turns:
-        shown.append(message("user", turn.user, turn.id))
-        shown += answer(turn, language)
+        news = [notice for notice in turn.notices if (turn.model, notice.text) not in told]
+        told |= {(turn.model, notice.text) for notice in news if notice.code in _LASTING}
+        shown.append(message("user", user_text(turn), turn.id))
+        shown += answer(turn, language, notices=news)
     if turns and shown:
         _suggest(shown[-1], turns[-1])
     return shown
+
+
+def user_text(turn: Turn) -> str:
+    """What the user's message shows: the text, or what was sent without one."""
+    return turn.user if turn.user.strip() else "📎 " + ", ".join(each.name for each in turn.documents)
+
+
+def window(turns: Sequence[Turn], language: str, size: int = WINDOW) -> list[Shown]:
+    """The last `size` turns. What stands in front says how many came before them, and names the last of those, so
+    that a history is one of this conversation wherever it begins."""
+    hidden = len(turns) - size
+    if hidden <= 0:
+        return conversation(turns, language)
+    note = message("assistant", words.say("chat.earlier", language, turns=hidden), turns[hidden - 1].id, log=_NOTE)
+    return [note, *conversation(turns[hidden:], language)]
+
+
+def size_of(history: Any, turns: Sequence[Turn]) -> int:
+    """How many of the last turns a page shows: all, unless its first message names a turn."""
+    first = history[0] if isinstance(history, list) and history else None
+    ids = [turn.id for turn in turns]
+    given = _metadata(first).get("id")
+    if given not in ids:
+        return len(turns)
+    # The note in front of a window has the id of the turn before it.
+    return len(turns) - ids.index(given) - (_metadata(first).get("log") == _NOTE)
 
 
 def answer(
     turn: Turn, language: str, error: AssistantError | None = None, notices: Iterable[Notice] = ()
 ) -> list[Shown]:
     """What stands beneath a user's message: the text, what is to be noticed about it, and how it ended."""
-    shown = [message("assistant", turn.reply, turn.id)] if turn.reply else []
+    shown = attached(turn, language)
+    shown += [message("assistant", turn.reply, turn.id)] if turn.reply else []
     notes = [notice_text(notice, language) for notice in notices if notice.code not in _PASSING]
     ending = _ending(turn, error, language)
     if ending:
         notes.append(ending)
-    if notes:
-        shown.append(message("assistant", "\n\n".join(notes), turn.id, log=_NOTE))
+    cost = footer(turn, language) if turn.stop_reason else ""
+    if notes or cost:
+        shown.append(message("assistant", "\n\n".join([*notes, *([cost] if cost else [])]), turn.id, log=_NOTE))
     return shown
+
+
+def attached(turn: Turn, language: str) -> list[Shown]:
+    """The chips of what was sent along, in front of the answer."""
+    drawn = chips(turn.documents, language)
+    return [message("assistant", drawn, turn.id, log=_ATTACHED)] if drawn else []
 
 
 def live(update: Update, language: str) -> list[Shown]:
@@ -70,7 +122,8 @@ def live(update: Update, language: str) -> list[Shown]:
         if shown:
             _suggest(shown[-1], turn)
         return shown
-    shown = [message("assistant", update.text, turn.id)] if update.text else []
+    shown = attached(turn, language)
+    shown += [message("assistant", update.text, turn.id)] if update.text else []
     if update.retrying is not None or not update.text:
         shown.append(message("assistant", "", turn.id, title=_waiting(update, language), status="pending"))
     return shown
@@ -89,7 +142,7 @@ _PASSING = ("reading_prompt", "waiting_for_turn")
 def _waiting(update: Update, language: str) -> str:
     if update.retrying is not None:
         reason = error_text(update.retrying.error, language)
-        return words.say("wait.retrying", language, reason=reason, seconds=max(1, round(update.retrying.wait)))
+        return words.say("wait.retrying", language, reason=reason, seconds=max(1, math.ceil(update.retrying.wait)))
     passing = [notice for notice in update.notices if notice.code in _PASSING]
     return notice_text(passing[-1], language) if passing else words.say("chat.waiting", language)
 
@@ -153,7 +206,7 @@ def _ending(turn: Turn, error: AssistantError | None, language: str) -> str:
         if error is not None:
             return explained(error, language)
         if turn.error:
-            kind = _kind(turn.error)
+            kind = _kind(turn)
             if kind is not None:
                 return _explained(kind, turn.error, language)
             said = words.say(f"end.{turn.stop_reason}", language)
@@ -161,13 +214,15 @@ def _ending(turn: Turn, error: AssistantError | None, language: str) -> str:
     return f"*{words.say(f'end.{turn.stop_reason}', language)}*"
 
 
-def _kind(text: str) -> type[AssistantError] | None:
-    """Which error a stored text was: the store keeps words, and each class has a hint of its own in them."""
-    for kind in vars(errors).values():
-        if not (isinstance(kind, type) and issubclass(kind, AssistantError)):
-            continue
+def _kind(turn: Turn) -> type[AssistantError] | None:
+    """Which error a stored turn ended with: by its name, or by the hint of its own that each class has."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, AssistantError)]
+    for kind in kinds:
+        if kind.__name__ == turn.error_code:
+            return kind
+    for kind in kinds:
         hint = kind.__dict__.get("default_hint")
-        if hint and hint in text:
+        if hint and hint in (turn.error or ""):
             return kind
     return None
 
@@ -232,8 +287,8 @@ def _essence(shown: Iterable[Mapping[str, Any]]) -> tuple[list[tuple[Any, str]],
     notes: set[Any] = set()
     for each in shown:
         metadata = _metadata(each)
-        if metadata.get("log") == _NOTE:
-            notes.add(metadata.get("id"))
+        if metadata.get("log"):
+            notes.add((metadata.get("id"), metadata.get("log")))
         elif not metadata.get("title"):
             texts.append((each.get("role"), text_of(each)))
     return texts, notes

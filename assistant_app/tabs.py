@@ -26,7 +26,9 @@ class Tab:
 
     `stop_shown`: a listener of ours shows Stop, so one of ours takes it back. `order` keeps an undo and the drawing
     that follows it in order: they come as two requests. `unfinished`: what was drawn last was a reply under way, so
-    whoever finds none any more draws its end.
+    whoever finds none any more draws its end. `settled`: it was just looked whether one is under way, and none was.
+    `window`: how many turns more than usual the page shows, because somebody asked for them.
+    `panels` are those that stand open, and are drawn anew after a turn. `search`: what the side bar was asked for.
     """
 
     conversation: str = ""
@@ -36,7 +38,11 @@ class Tab:
     stop_shown: bool = False
     gone: bool = False
     unfinished: bool = False
+    settled: bool = False
+    window: int = 0
     refused: Refused | None = None
+    search: str = ""
+    panels: set[str] = field(default_factory=set)
     order: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property

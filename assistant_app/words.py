@@ -11,6 +11,8 @@ from typing import Any
 
 import gradio as gr
 
+from . import phrases
+
 LANGUAGES = ("en", "es")
 
 # key: (English, Spanish). `{name}` is filled in by `say`.
@@ -24,6 +26,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "chat.send": ("Send", "Enviar"),
     "chat.stop": ("Stop", "Detener"),
     "chat.continue": ("Continue the answer", "Continuar la respuesta"),
+    "chat.earlier": (
+        "*{turns} earlier messages are not shown.* [Show earlier ones](#earlier)",
+        "*Hay {turns} mensajes anteriores que no se muestran.* [Mostrar anteriores](#earlier)",
+    ),
     "chat.waiting": ("Waiting for the model", "Esperando al modelo"),
     "chat.details": ("Details", "Detalles"),
     "settings.label": ("Model and settings", "Modelo y ajustes"),
@@ -289,6 +295,12 @@ TABLE: dict[str, tuple[str, str]] = {
         "2023. IMPORTE TOTAL A PAGAR EL 2 de agosto de 2023: $0.03\n</invoice>",
     ),
     "auth.message": ("Sign in to use the assistant.", "Inicia sesión para usar el asistente."),
+    "auth.user": ("User", "Usuario"),
+    "auth.password": ("Password", "Contraseña"),
+    "auth.sign_in": ("Sign in", "Entrar"),
+    "auth.wrong": ("User or password are wrong.", "El usuario o la contraseña no son correctos."),
+    "auth.busy": ("Too many attempts. Try again in a minute.", "Demasiados intentos. Prueba de nuevo en un minuto."),
+    **phrases.TABLE,
 }
 
 EXAMPLES = ("code", "summary", "invoice")
@@ -317,6 +329,14 @@ def language_of(headers: Mapping[str, str] | None) -> str:
             continue
     # Equal weights keep the order in which they stand.
     return next((tag for _, tag in sorted(weighted, key=lambda each: each[0]) if tag in LANGUAGES), "en")
+
+
+def reader(request: Any) -> str:
+    """The language of whoever sent a gr.Request; English where that can't be told."""
+    try:
+        return language_of(dict(request.headers)) if request is not None else "en"
+    except Exception:
+        return "en"
 
 
 def i18n() -> gr.I18n:

@@ -6,14 +6,16 @@ import os
 import queue
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from assistant.catalog import ModelInfo
+from assistant.catalog import ModelInfo, Price
 from assistant.chats import Chats
 from assistant.clients.base import as_messages
 from assistant.messages import Completed, Message, Notice, TokenCount, Usage
@@ -22,6 +24,20 @@ from assistant.store import ConversationStore
 
 # How long a test waits for what must happen; never how long it sleeps. In ms, as playwright counts.
 PATIENCE = 20_000
+expect.set_options(timeout=PATIENCE)
+
+BOX = "#message textarea"
+STOP = "button.stop-button"
+SEND = "button.submit-button"
+USER = "[data-testid=user]"
+# Without the notes of ours and the line of tokens and cost beneath a reply.
+BOT = "[data-testid=bot]:not(:has(.turn-cost))"
+
+OpenPage = Callable[..., Page]
+
+
+# A model that takes an effort and images, and neither temperature nor top_p.
+THINKER = "thinker-1"
 
 
 class Answer:
@@ -95,10 +111,23 @@ class ScriptedClient:
         return reply.drain()
 
     def models(self) -> list[ModelInfo]:
-        return [self.model_info(name) for name in ("scripted-1", "scripted-2")]
+        return [self.model_info(name) for name in ("scripted-1", "scripted-2", THINKER)]
 
     def model_info(self, model: str | None = None) -> ModelInfo:
         name = model or self.default_model
+        if name == THINKER:
+            return ModelInfo(
+                id=name,
+                name=name,
+                provider="Test",
+                context_window=100_000,
+                max_output=64_000,
+                sampling="none",
+                efforts=("low", "high"),
+                images=True,
+                legacy=True,
+                price=Price(3.0, 15.0),
+            )
         return ModelInfo(id=name, name=name, provider="Test", context_window=100_000)
 
     def count_tokens(self, messages: Any, **options: Any) -> TokenCount:
@@ -138,8 +167,6 @@ def chromium() -> str | None:
         found = shutil.which(name)
         if found:
             return found
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as playwright:
         if Path(playwright.chromium.executable_path).exists():
             return None
@@ -158,3 +185,104 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+# -- what tests do on a page -------------------------------------------------------------------------------
+
+
+def open_settings(page: Page) -> None:
+    """Opens the accordion and lets its fields be mounted: they get their values a frame after they are seen."""
+    page.get_by_role("button", name="Model and settings").click()
+    expect(page.locator("#system textarea")).to_be_visible()
+    page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(r, 0))))")
+
+
+def send(page: Page, text: str) -> None:
+    expect(page.locator(BOX)).to_be_editable()
+    expect(page.locator(SEND)).to_be_visible()
+    page.fill(BOX, text)
+    page.press(BOX, "Enter")
+
+
+def usable(page: Page) -> None:
+    """The next message can be typed and sent."""
+    expect(page.locator(BOX)).to_be_editable()
+    expect(page.locator(SEND)).to_be_visible()
+    expect(page.locator(STOP)).to_have_count(0)
+
+
+def turn(
+    page: Page, client: ScriptedClient, text: str, reply: str, *, seen: str = "", stop_reason: str = "end_turn"
+) -> None:
+    """A whole turn, seen to its end; `seen` is what Markdown makes of the reply, or a part of it."""
+    send(page, text)
+    client.next().finish(reply, stop_reason=stop_reason)
+    expect(page.locator(BOT, has_text=seen or reply).last).to_be_visible()
+    usable(page)
+
+
+def conversation_of(page: Page) -> str:
+    return parse_qs(urlsplit(page.url).query).get("c", [""])[0]
+
+
+def texts(page: Page, role: str) -> list[str]:
+    return [text.strip() for text in page.locator(role).all_inner_texts()]
+
+
+# -- for the fixtures of conftest.py -----------------------------------------------------------------------
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    path = chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+# By language, width, colours and number.
+Visitors = dict[tuple[str, int, str, int], BrowserContext]
+
+
+@contextmanager
+def opening(browser: Browser, served: Served, visitors: Visitors) -> Iterator[OpenPage]:
+    """Opens the page as a new visitor, or with `beside` in a further tab of the same one; ready to be typed into."""
+    used: list[BrowserContext] = []
+
+    def context_for(locale: str, width: int, colours: Any) -> BrowserContext:
+        key = locale, width, colours, len(used)
+        if key not in visitors:
+            visitors[key] = browser.new_context(
+                locale=locale, viewport={"width": width, "height": 800}, color_scheme=colours
+            )
+        used.append(visitors[key])
+        return visitors[key]
+
+    def open_one(
+        *,
+        locale: str = "en-US",
+        width: int = 1280,
+        colours: str = "light",
+        path: str = "/",
+        beside: Page | None = None,
+        url: str = "",
+    ) -> Page:
+        page = (context_for(locale, width, colours) if beside is None else beside.context).new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto((url or served.url) + path)
+        loaded(page)
+        return page
+
+    yield open_one
+    for context in used:
+        for page in context.pages:
+            page.close()
+        context.clear_cookies()
+
+
+def loaded(page: Page) -> None:
+    # Set by the last step of loading: what is typed or clicked before it may be drawn over.
+    expect(page.locator("html[data-loaded]")).to_be_visible()
+    expect(page.locator(".assistant-status")).to_be_visible()
+    expect(page.locator(BOX)).to_be_visible()

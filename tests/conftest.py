@@ -3,10 +3,34 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from assistant import prices
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.browser import OpenPage, ScriptedClient, Served, Visitors
+    from tests.databases import Database
+    from tests.places import Place
+    from tests.postgres import Postgres
+
+
+# The files that take longest, first of all: one that begins last keeps one core waiting for the other.
+_SLOW = ("test_notebooks", "test_browser", "test_browser_panels", "test_replicas", "test_browser_sidebar", "test_local")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {f"{name}.py": number for number, name in enumerate(_SLOW)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+    for item in items:
+        if item.path.name.startswith("test_browser"):
+            # Chromium on a busy machine loses a click now and then while Gradio redraws. What is broken fails thrice.
+            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 @pytest.fixture(autouse=True)
@@ -25,3 +49,78 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     # Loaded in the background by whoever warms a client, and then for the whole process.
     monkeypatch.setattr(prices, "_calculate", None)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for this worker, started when the first test asks for it."""
+    from tests.postgres import running_postgres
+
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database of the test's own: the test runs once for each kind."""
+    from tests.databases import database_of
+
+    with database_of(request.param, tmp_path / "data", lambda: request.getfixturevalue("postgres")) as made:
+        yield made
+
+
+@pytest.fixture
+def place(database: Database) -> Iterator[Place]:
+    """Chats on that database; all that were made are closed."""
+    from tests.places import Place, close
+
+    made = Place(database)
+    yield made
+    close(made)
+
+
+# -- the page in a browser: one server and one browser for a file -------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from tests.browser import launched
+
+    with launched() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    from tests.browser import ScriptedClient, serving
+
+    with serving(ScriptedClient(), tmp_path_factory.mktemp("chats"), grace=None) as page:
+        yield page
+
+
+@pytest.fixture
+def client(served: Served) -> Iterator[ScriptedClient]:
+    """Each test has the queue of requests for itself."""
+    client: ScriptedClient = served.client
+    while not client.asked.empty():
+        client.asked.get_nowait()
+    yield client
+    client.echo = False
+
+
+@pytest.fixture(scope="module")
+def visitors(browser: Browser) -> Iterator[Visitors]:
+    """Contexts that are used again, without cookies, for the scripts in their caches."""
+    contexts: Visitors = {}
+    yield contexts
+    for context in contexts.values():
+        context.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, served: Served, visitors: Visitors) -> Iterator[OpenPage]:
+    """Opens the page as a new visitor, or with `beside` in a further tab of the same one; ready to be typed into."""
+    from tests.browser import opening
+
+    with opening(browser, served, visitors) as open_one:
+        yield open_one

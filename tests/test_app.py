@@ -24,11 +24,10 @@ from assistant.errors import AssistantError, BudgetExceededError, StreamInterrup
 from assistant.limits import Limits
 from assistant.messages import Notice, Turn
 from assistant.store import ConversationStore, StaleConversationError
-from assistant_app import build, launch, show, words
+from assistant_app import launch, show, words
 from assistant_app.chat import Chat
 from assistant_app.header import Header
 from assistant_app.identity import COOKIE, owner_of
-from assistant_app.login import WAITING, Account, Login, account_of, random_account
 from assistant_app.settings import from_settings, to_settings
 
 from .browser import ScriptedClient, Served, serving
@@ -136,9 +135,16 @@ def test_a_page_that_shows_more_or_less_than_is_stored_is_drawn_anew() -> None:
 def test_settings_hold_what_was_chosen_and_nothing_else() -> None:
     chosen = {"model": " m ", "temperature": 0, "top_p": None, "max_tokens": 12.0, "system": "  "}
     assert to_settings(chosen) == {"model": "m", "temperature": 0.0, "max_tokens": 12}
-    odd = {"model": ["x"], "temperature": float("nan"), "top_p": True, "max_tokens": "many", "system": None}
+    odd = {
+        "model": ["x"],
+        "temperature": float("nan"),
+        "top_p": True,
+        "max_tokens": "many",
+        "system": None,
+        "effort": 7,
+    }
     assert to_settings(odd) == {}
-    assert from_settings({"top_p": 0.5}, "default") == ["default", None, 0.5, None, ""]
+    assert from_settings({"top_p": 0.5}, "default") == ["default", None, 0.5, None, "", None]
 
 
 # -- the listeners, without Gradio -------------------------------------------------------------------------
@@ -193,7 +199,7 @@ def test_no_error_of_the_library_reaches_gradio(
     assert "Something went wrong." in last["content"][0]["text"]
     # The other listeners hold to the same.
     request = request_of()
-    assert len(asyncio.run(chat.open("x", request))) == 11
+    assert len(asyncio.run(chat.open("x", request))) == 12
     assert len(asyncio.run(chat.settle("x", [], request))) == 7
     asyncio.run(chat.stop("x", request))
     undone: Any = SimpleNamespace(value="hi")
@@ -201,7 +207,7 @@ def test_no_error_of_the_library_reaches_gradio(
 
     async def others() -> None:
         _ = [frame async for frame in chat.attach("x", request)]
-        assert [frame async for frame in chat.go_on("x", None, None, None, None, None, request)]
+        assert [frame async for frame in chat.go_on("x", None, None, None, None, None, None, request)]
 
     asyncio.run(others())
 
@@ -260,7 +266,7 @@ def test_a_reply_that_ends_while_a_second_tab_is_opening_is_drawn_to_its_end(
         return [frame async for frame in chat.attach(run.conversation_id, tab)]
 
     frames = asyncio.run(look())
-    assert [each["content"][0]["text"] for each in frames[-1][0]] == ["Count", "one, two."]
+    assert [each["content"][0]["text"] for each in frames[-1][0]][:2] == ["Count", "one, two."]
 
 
 def test_stop_before_the_run_has_begun_stops_it_all_the_same(
@@ -337,36 +343,6 @@ def test_owners_of_different_kinds_are_never_the_same() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "user", ":password", "user:", " :x", " user:x"])
-def test_an_auth_that_is_none_gets_one_clear_line(text: str) -> None:
-    with pytest.raises(click.UsageError, match="USER:PASSWORD"):
-        account_of(text)
-
-
-def test_a_password_may_hold_colons_and_an_invented_one_has_128_bits() -> None:
-    assert account_of("me:a:b") == Account("me", "a:b")
-    assert len(random_account().password) >= 22
-    assert random_account().password != random_account().password
-
-
-def test_wrong_passwords_cost_time_and_many_at_once_are_refused() -> None:
-    async def scenario() -> None:
-        login = Login(Account("me", "right"), first_pause=0.01)
-        assert inspect.iscoroutinefunction(login.check), "Gradio would take anything else for a yes"
-        clock = asyncio.get_running_loop().time
-        begun = clock()
-        for user, password in (("me", "wrong"), ("you", "right"), ("", "")):
-            assert not await login.check(user, password)
-        assert clock() - begun >= 0.01 + 0.02 + 0.04
-        assert await login.check("me", "right")
-        guesses = [asyncio.ensure_future(login.check("me", f"guess {n}")) for n in range(WAITING)]
-        await asyncio.sleep(0)
-        assert not await asyncio.wait_for(login.check("me", "right"), 0.005), "the queue is full: refused unseen"
-        assert not any(await asyncio.gather(*guesses))
-
-    asyncio.run(scenario())
-
-
 # -- options -----------------------------------------------------------------------------------------------
 
 
@@ -419,32 +395,6 @@ def test_help_and_the_package_load_no_gradio() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-def test_sharing_invents_a_login_and_says_when_there_is_no_tunnel(
-    chats: Chats, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import gradio.networking
-
-    def no_tunnel(**_: Any) -> str:
-        raise OSError("no way")
-
-    monkeypatch.setattr(gradio.networking, "setup_tunnel", no_tunnel)
-    seen = {}
-
-    def look() -> None:
-        url = capsys.readouterr().out
-        seen["out"] = url
-        address = url.split("Assistant: ")[1].split()[0]
-        seen["locked"] = httpx.get(f"{address}/config").status_code
-
-    monkeypatch.setattr(launch, "_wait", look)
-    port = launch.check_address("127.0.0.1", 0)
-    launch.serve(build, chats, host="127.0.0.1", port=port, share=True, account=None, verbose=False, open_browser=False)
-    assert "There is no public link" in seen["out"]
-    assert "password: " in seen["out"]
-    assert "antivirus" not in seen["out"]
-    assert seen["locked"] == 401
-
-
 # -- over HTTP ---------------------------------------------------------------------------------------------
 
 
@@ -491,7 +441,7 @@ def test_more_readers_than_gradio_s_forty_are_answered_at_once(tmp_path: Path) -
     client = ScriptedClient()
     with serving(client, tmp_path) as served:
         call = f"{served.url}/gradio_api/call/chat"
-        data = ["hi", "", "", None, None, None, None, ""]
+        data = ["hi", "", "", None, None, None, None, "", None, ""]
         with httpx.Client(timeout=30) as http:
             events = [http.post(call, json={"data": data}).json()["event_id"] for _ in range(45)]
             running = [client.next() for _ in events]
@@ -511,15 +461,15 @@ def test_the_page_is_set_up_against_the_known_traps(served: Served) -> None:
     assert all(fn.concurrency_limit and fn.concurrency_limit > 100 for fn in functions)
     kinds = {component["type"] for component in config["components"]}
     assert "slider" not in kinds, "a value out of its range would freeze the page"
-    (dropdown,) = [component for component in config["components"] if component["type"] == "dropdown"]
-    assert dropdown["props"]["allow_custom_value"] is True
+    dropdowns = [component for component in config["components"] if component["type"] == "dropdown"]
+    assert all(each["props"]["allow_custom_value"] is True for each in dropdowns)
     for component in config["components"]:
         if component["type"] == "number":
             assert component["props"].get("minimum") is None
     assert demo.enable_monitoring is False
     assert demo.run_history is False
     assert demo.analytics_enabled is False
-    assert demo.max_file_size == 1024 * 1024
+    assert demo.max_file_size == launch.MAX_FILE
     assert list(Client(served.url, verbose=False).view_api(return_format="dict")["named_endpoints"]) == ["/chat"]
 
 
@@ -548,16 +498,3 @@ def test_two_owners_over_raw_http_see_nothing_of_each_other(served: Served) -> N
         # As a page would: it gets a conversation of its own.
         assert "secret" not in str(theirs.predict("tell me", conversation=kept.id, intent=intent, api_name="/chat"))
     assert [turn.user for turn in served.chats.open(owner, kept.id).turns] == ["my secret"]
-
-
-def test_a_login_is_asked_for_and_names_the_owner(tmp_path: Path) -> None:
-    client = ScriptedClient()
-    client.echo = True
-    with serving(client, tmp_path, account=Account("ana", "correct horse")) as served:
-        assert httpx.get(f"{served.url}/config").status_code == 401
-        assert httpx.post(f"{served.url}/login", data={"username": "ana", "password": "wrong"}).status_code == 400
-        with pytest.raises(Exception, match=r"(?i)credential|login"):
-            Client(served.url, auth=("ana", "wrong"), verbose=False)
-        caller = Client(served.url, auth=("ana", "correct horse"), verbose=False)
-        assert caller.predict("hi", api_name="/chat")["content"][0]["text"] == "You said: hi"
-        assert [each.title for each in served.chats.list("user:ana")] == ["hi"]

@@ -1,4 +1,4 @@
-"""Chats and Run: replies that outlive pages, processes and databases. Real SQLite files, scripted models."""
+"""Chats and Run: replies that outlive pages, processes and databases. Real databases, scripted models."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import asyncio
 import gc
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from assistant.catalog import ModelInfo
 from assistant.chats import Chats, ConversationNotFoundError, Run, StaleConversationError, Update
-from assistant.clients.base import as_messages
 from assistant.documents import Document
 from assistant.errors import (
     BudgetExceededError,
@@ -31,128 +28,12 @@ from assistant.errors import (
 )
 from assistant.limits import Limits
 from assistant.memory import SummaryBufferMemory
-from assistant.messages import Completed, Message, Notice, Retrying, TokenCount, Turn, Usage
-from assistant.reply import CancelToken, Reply, SourceItem
+from assistant.messages import Completed, Notice, Retrying, Turn
 from assistant.session import ChatSession
 from assistant.store import ConversationStore
+from tests.places import END, LEASE, USAGE, Gate, Place, Scripted, Step, last, say, turns
 
-LEASE = 15.0
-USAGE = Usage(3, 2, cost=0.5)
-END = Completed("end_turn", USAGE, "end_turn")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Gate:
-    """Where a scripted reply waits, as a socket would: until it is opened, or the reply is cancelled."""
-
-    def __init__(self) -> None:
-        self.reached = threading.Event()
-        self.opened = threading.Event()
-
-    def open(self) -> None:
-        self.opened.set()
-
-
-Step = SourceItem | Gate | BaseException
-
-
-class Scripted:
-    """A client that answers with what it is given, in order, and keeps what it was asked."""
-
-    default_model = "m"
-
-    def __init__(self, *scripts: Sequence[Step]) -> None:
-        self.scripts = list(scripts)
-        self.asked: list[list[Message]] = []
-        self.given: list[dict[str, Any]] = []
-
-    def model_info(self, model: str | None = None) -> ModelInfo:
-        return ModelInfo(model or "m", "M", "test", context_window=100_000, prefill=True)
-
-    def models(self) -> list[ModelInfo]:
-        return [self.model_info()]
-
-    def count_tokens(self, messages: Any, *, model: str | None = None, system: str | None = None) -> TokenCount:
-        return TokenCount(1, False)
-
-    def stream(self, messages: Any, *, model: str | None = None, **given: Any) -> Reply:
-        script = self.scripts.pop(0) if self.scripts else ("ok", END)
-        self.asked.append(as_messages(messages))
-        self.given.append({"model": model, **{name: value for name, value in given.items() if value}})
-        if isinstance(script[0], BaseException) and not isinstance(script[0], (ServiceError, ThrottledError)):
-            raise script[0]
-
-        def source(token: CancelToken) -> Iterator[SourceItem]:
-            for step in script:
-                if isinstance(step, Gate):
-                    with token.waking(step.open):
-                        step.reached.set()
-                        assert step.opened.wait(30)
-                    if token.cancelled:
-                        raise OSError("the socket was shut down")
-                elif isinstance(step, BaseException):
-                    raise step
-                else:
-                    yield step
-
-        return Reply(source, model=model or "m")
-
-    def complete(self, messages: Any, **given: Any) -> Reply:
-        return self.stream(messages, **given).drain()
-
-
-class Place:
-    """A directory with a database, a clock, and any number of processes' worth of Chats on it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.clock = Clock()
-        self.open: list[Chats] = []
-
-    def chats(self, client: Scripted | None = None, **options: Any) -> Chats:
-        store = ConversationStore(data_dir=self.path, clock=self.clock, busy_timeout=0.05)
-        # The saver's own thread sleeps throughout: tick() is called by hand.
-        options = {"save_every": 3600, "lease": LEASE, "clock": self.clock, **options}
-        chats = Chats(cast(Any, client or Scripted()), store, **options)
-        self.open.append(chats)
-        return chats
-
-    def breaking(self) -> sqlite3.Connection:
-        """A connection that holds the database's lock until it is closed."""
-        raw = sqlite3.connect(self.path / "conversations.db", isolation_level=None, check_same_thread=False)
-        raw.execute("BEGIN IMMEDIATE")
-        return raw
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    place = Place(tmp_path)
-    yield place
-    for chats in place.open:
-        chats.close()
-        chats.store.close()
-
-
-def say(chats: Chats, id: str, after: str | None, text: str, **options: Any) -> Run:
-    run = chats.submit("ana", id, after, text, **options)
-    assert run.wait(30)
-    return run
-
-
-def turns(chats: Chats, id: str) -> list[tuple[str, str | None, str | None]]:
-    return [(turn.user, turn.reply, turn.stop_reason) for turn in chats.open("ana", id).turns]
-
-
-def last(run: Run) -> Update:
-    assert run.wait(30)
-    return run.snapshot()
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 # -- conversations -----------------------------------------------------------------------------------------
@@ -283,9 +164,7 @@ def test_a_memory_that_can_t_be_read_is_made_again_from_the_turns(place: Place, 
     id = chats.create("ana").id
     document = Document.from_text("the notes")
     run = say(chats, id, None, "one", documents=[document])
-    with sqlite3.connect(place.path / "conversations.db") as raw:
-        raw.execute(f"UPDATE conversations SET memory = {memory}")
-    raw.close()
+    place.run(f"UPDATE conversations SET memory = {memory}")
     client = Scripted()
     say(place.chats(client), id, run.turn_id, "two")
     assert [message.text for message in client.asked[0]] == ["one", "ok", "two"]
@@ -401,9 +280,7 @@ def test_a_branch_leaves_the_superseded_turns_out_of_the_line_and_of_the_context
     say(chats, id, first.turn_id, "two, edited", branch=True)
     assert [turn[0] for turn in turns(chats, id)] == ["one", "two, edited"]
     assert [message.text for message in client.asked[-1]] == ["one", "ok", "two, edited"]
-    with sqlite3.connect(place.path / "conversations.db") as raw:
-        assert raw.execute("SELECT count(*) FROM turns").fetchone() == (4,)
-    raw.close()
+    assert place.run("SELECT count(*) FROM turns") == [(4,)]
     say(chats, id, None, "all anew", branch=True)
     assert [message.text for message in client.asked[-1]] == ["all anew"]
 
@@ -445,13 +322,9 @@ def test_a_second_turn_while_one_runs_is_refused_here_and_elsewhere(place: Place
 
 
 def test_of_many_who_submit_at_once_one_gets_the_turn(place: Place) -> None:
-    every = [place.chats() for _ in range(4)]
+    every = [place.chats(busy_timeout=30) for _ in range(4)]
     id = every[0].create("ana").id
     first = say(every[0], id, None, "x")
-    for chats in every:
-        chats.store._busy_timeout = 30
-        with chats.store._engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA busy_timeout=30000")
     barrier = threading.Barrier(8)
     runs: list[Run] = []
     refused: list[type] = []
@@ -981,11 +854,12 @@ def test_a_run_that_could_begin_only_later_is_saved_while_it_grows(place: Place)
     assert turns(place.chats(), id) == [("x", "half", "end_turn")]
 
 
+@ON_SQLITE
 def test_a_read_only_database_is_read_and_the_chat_goes_on(place: Place) -> None:
     first = place.chats()
     id = first.create("ana").id
     run = say(first, id, None, "one")
-    store = ConversationStore(f"sqlite:///file:{place.path}/conversations.db?mode=ro&uri=true", clock=place.clock)
+    store = ConversationStore(f"sqlite:///file:{place.database.path}?mode=ro&uri=true", clock=place.clock)
     chats = Chats(cast(Any, Scripted()), store, save_every=3600, clock=place.clock)
     place.open.append(chats)
     assert [turn.user for turn in chats.open("ana", id).turns] == ["one"]
@@ -996,8 +870,11 @@ def test_a_read_only_database_is_read_and_the_chat_goes_on(place: Place) -> None
         chats.submit("ana", id, run.turn_id, "not known to this process")
 
 
+@ON_SQLITE
 def test_a_file_that_is_no_database_stops_no_chat(place: Place) -> None:
-    (place.path / "conversations.db").write_bytes(b"Dear diary, " * 1000)
+    assert place.database.path is not None
+    place.database.path.parent.mkdir()
+    place.database.path.write_bytes(b"Dear diary, " * 1000)
     chats = place.chats()
     id = chats.create("ana").id
     update = last(say(chats, id, None, "x"))
@@ -1062,7 +939,7 @@ class Endless:
                 yield f"word{number} "
         return Reply(source, model="m")
 
-chats = Chats(Endless(), ConversationStore(data_dir=sys.argv[1]), grace=None, save_every=3600)
+chats = Chats(Endless(), ConversationStore(sys.argv[1]), grace=None, save_every=3600)
 conversation = chats.create("ana")
 run = chats.submit("ana", conversation.id, None, "the user's text")
 print(conversation.id, flush=True)
@@ -1078,7 +955,7 @@ def test_a_process_killed_in_mid_stream_loses_no_committed_text(place: Place, se
     chance = random.Random(seed)
     root = str(Path(__file__).parent.parent)
     victim = subprocess.Popen(
-        [sys.executable, "-c", VICTIM, str(place.path)], stdout=subprocess.PIPE, text=True, cwd=root
+        [sys.executable, "-c", VICTIM, place.database.url], stdout=subprocess.PIPE, text=True, cwd=root
     )
     assert victim.stdout is not None
     id = victim.stdout.readline().strip()
@@ -1092,10 +969,9 @@ def test_a_process_killed_in_mid_stream_loses_no_committed_text(place: Place, se
     victim.wait(30)
     victim.stdout.close()
 
-    with sqlite3.connect(place.path / "conversations.db") as raw:
-        assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        (until,) = raw.execute("SELECT lease_until FROM conversations").fetchone()
-    raw.close()
+    if place.database.path is not None:
+        assert place.run("PRAGMA integrity_check") == [("ok",)]
+    ((until,),) = place.run("SELECT lease_until FROM conversations")
     place.clock.now = until - 1
     chats = place.chats()
     conversation = chats.open("ana", id)

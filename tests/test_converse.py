@@ -16,6 +16,7 @@ from assistant.clients.retry import RetryPolicy
 from assistant.clients.wire import Request
 from assistant.messages import Message
 from tests.bedrock_server import BedrockServer, Fault, Recorded, Reply
+from tests.bedrock_wire import event_frame
 from tests.wires import NOVA, client_of, set_environment
 
 PDF = b"%PDF-1.4 paper"
@@ -112,18 +113,18 @@ def test_boto3_asks_once(server: BedrockServer) -> None:
 
 def test_a_whole_answer_without_its_accounting_has_no_known_cost() -> None:
     """After messageStop the answer is whole: an end in the middle of what follows is no interruption."""
-    events = [
-        {"messageStart": {"role": "assistant"}},
-        {"contentBlockDelta": {"delta": {"text": "uno"}, "contentBlockIndex": 0}},
-        {"messageStop": {"stopReason": "end_turn"}},
-    ]
     request = Request(model_info(NOVA), "us-east-1", (Message("user", "x"),), 10)
 
-    def broken() -> Iterator[dict]:
-        yield from events
-        raise urllib3.exceptions.ProtocolError("reset")
+    class Broken:
+        chunked = True
 
-    *_, end = ConverseStream(broken(), request).items()
+        def stream(self) -> Iterator[bytes]:
+            yield event_frame("messageStart", {"role": "assistant"})
+            yield event_frame("contentBlockDelta", {"delta": {"text": "uno"}, "contentBlockIndex": 0})
+            yield event_frame("messageStop", {"stopReason": "end_turn"})
+            raise urllib3.exceptions.ProtocolError("reset")
+
+    *_, end = ConverseStream(Broken(), request).items()
     assert (end.stop_reason, end.usage.cost) == ("end_turn", None)
 
 

@@ -25,11 +25,12 @@ from assistant.clients.base import Messages, as_messages
 from assistant.clients.bedrock import BedrockClient
 from assistant.clients.retry import RetryPolicy
 from assistant.errors import BudgetExceededError, InvalidRequestError, PromptError, ThrottledError
-from assistant.experiments import Experiment, ResumeFile
+from assistant.experiments import Experiment
 from assistant.messages import Completed, Retrying, Usage
 from assistant.prompts import FewShotPrompt
 from assistant.reply import CancelToken, Reply, SourceItem
 from assistant.results import Results, bootstrap, sign_test
+from assistant.resume import ResumeFile
 from assistant.scorers import Judge, contains, length
 
 from .bedrock_server import BedrockServer, Fault, Recorded

@@ -8,7 +8,19 @@ from pathlib import Path
 
 import assistant
 
-HEAVY = ("boto3", "botocore", "anthropic", "gradio", "sqlalchemy", "xllamacpp", "click", "tenacity", "httpx2")
+HEAVY = (
+    "pandas",
+    "matplotlib",
+    "boto3",
+    "botocore",
+    "anthropic",
+    "gradio",
+    "sqlalchemy",
+    "xllamacpp",
+    "click",
+    "tenacity",
+    "httpx2",
+)
 
 PUBLIC = [
     "AssistantError",
@@ -25,6 +37,7 @@ PUBLIC = [
     "CredentialsError",
     "Document",
     "Event",
+    "Experiment",
     "FewShotPrompt",
     "InvalidRequestError",
     "LocalClient",
@@ -37,6 +50,7 @@ PUBLIC = [
     "PromptError",
     "PromptTemplate",
     "Reply",
+    "Results",
     "RetryPolicy",
     "Retrying",
     "ServiceError",

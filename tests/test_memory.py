@@ -20,13 +20,12 @@ from typing import Any
 import pytest
 
 from assistant.buffers import BaseMemory
-from assistant.catalog import ModelInfo
-from assistant.clients.base import as_messages
 from assistant.documents import Document
-from assistant.errors import InvalidRequestError, ThrottledError
+from assistant.errors import InvalidRequestError
 from assistant.memory import (
     Budget,
     BufferMemory,
+    Context,
     Memory,
     MemoryTurn,
     NoMemory,
@@ -38,95 +37,12 @@ from assistant.memory import (
     plan,
     should_pin,
 )
-from assistant.messages import Completed, TokenCount, Usage
-from assistant.reply import CancelToken, Reply, SourceItem
+from assistant.messages import Usage
 from assistant.session import ChatSession
-from assistant.tokens import ESTIMATOR, estimate_request, estimate_tokens
+from assistant.tokens import ESTIMATOR, estimate_tokens
 
 from .scripted import ScriptedClient
-
-FACT = re.compile(r"F\d{3}=\w+")
-PATIENCE = 30.0
-
-
-class Summarizer:
-    """A client that keeps exactly the facts it is shown. `failing` is the share of calls that fail, at random.
-
-    `gate`: answers wait for it; `asked` is set when the first one waits. `answer` replaces what it says.
-    """
-
-    default_model = "summarizer"
-
-    def __init__(self, failing: float = 0.0, seed: int = 0, window: int | None = 200_000) -> None:
-        self.failing = failing
-        self.window = window
-        self.prompts: list[str] = []
-        self.options: list[dict[str, Any]] = []
-        self.answer: Callable[[str], str] = lambda prompt: (
-            "\n".join(sorted(set(FACT.findall(prompt)))) + "\nEso es todo."
-        )
-        self.reason = "end_turn"
-        self.gate: threading.Event | None = None
-        self.asked = threading.Event()
-        self._random = random.Random(seed)
-
-    def stream(self, messages: Any, **options: Any) -> Reply:
-        checked = as_messages(messages)
-        prompt = checked[0].text
-
-        def source(token: CancelToken) -> Iterator[SourceItem]:
-            self.prompts.append(prompt)
-            self.options.append(options)
-            self.asked.set()
-            if self.gate is not None:
-                assert self.gate.wait(PATIENCE)
-            if self._random.random() < self.failing:
-                raise ThrottledError("scripted")
-            answer = self.answer(prompt)
-            yield answer
-            usage = Usage(estimate_request(checked, options["system"]), estimate_tokens(answer))
-            yield Completed(self.reason, usage)  # type: ignore[arg-type]
-
-        return Reply(source, model=self.default_model)
-
-    def complete(self, messages: Any, **options: Any) -> Reply:
-        return self.stream(messages, **options).drain()
-
-    def models(self) -> list[ModelInfo]:
-        return [self.model_info()]
-
-    def model_info(self, model: str | None = None) -> ModelInfo:
-        name = model or self.default_model
-        return ModelInfo(name, name, "Test", context_window=self.window)
-
-    def count_tokens(self, messages: Any, **options: Any) -> TokenCount:
-        return TokenCount(estimate_request(as_messages(messages)), False)
-
-
-FILLER = "Claro, lo anoto y seguimos con lo que habíamos hablado sobre el viaje, la casa y el trabajo de la semana. "
-
-
-def said(number: int, words: int = 1) -> tuple[str, str]:
-    """A turn of about 60 tokens, one fact in it."""
-    return f"Recuerda esto, por favor: F{number:03}=k{number * 7919 % 10007}. {FILLER * words}", FILLER
-
-
-def fill(memory: BaseMemory, count: int, start: int = 0) -> None:
-    for number in range(start, start + count):
-        memory.add_turn(*said(number), id=f"t{number}")
-
-
-def known(memory: BaseMemory) -> set[str]:
-    """The facts that the next request would hold."""
-    return set(FACT.findall(memory.history))
-
-
-def facts(count: int, start: int = 0) -> set[str]:
-    return {fact for number in range(start, start + count) for fact in FACT.findall(said(number)[0])}
-
-
-def turns(count: int, start: int = 0) -> list[MemoryTurn]:
-    return [MemoryTurn(f"t{number}", *said(number)) for number in range(start, start + count)]
+from .summarizing import FACT, FILLER, PATIENCE, Summarizer, facts, fill, known, said, turns
 
 
 def reloaded(client: Summarizer, memory: SummaryBufferMemory) -> SummaryBufferMemory:
@@ -408,9 +324,10 @@ def test_a_summary_that_does_not_get_shorter_is_not_asked_for_for_ever() -> None
     client = Summarizer()
     stubborn = FILLER * 40
     client.answer = lambda prompt: "\n".join(prompt.splitlines()[1:-5])[len(FILLER) :]
-    memory = SummaryBufferMemory(client, max_token_limit=1000)
+    memory = SummaryBufferMemory(client, max_token_limit=10_000)
     memory.add_turn(*said(1))
     memory.summary = stubborn
+    memory.max_token_limit = 1000
     assert memory.flush(PATIENCE)
     assert memory.flush(PATIENCE)
     assert len(client.prompts) == 1, "a sentence less is no condensing"
@@ -614,18 +531,97 @@ def test_an_edit_of_the_summary_while_a_fold_is_under_way_wins() -> None:
     fill(memory, 12)
     assert client.asked.wait(PATIENCE)
     memory.summary = "F700=mía"
+    assert client.tokens[0].cancelled, "what will be refused is not paid for to its end"
     client.gate.set()
     assert memory.flush(PATIENCE)
     assert known(memory) == facts(12) | {"F700=mía"}
+    assert memory.problem is None, "nothing failed"
 
 
-def test_forgetting_everything_while_a_fold_is_under_way_wins() -> None:
+def test_a_summary_that_was_set_is_saved_and_survives_further_folds() -> None:
+    client = Summarizer()
+    memory = SummaryBufferMemory(client, max_token_limit=600)
+    fill(memory, 20)
+    assert memory.flush(PATIENCE)
+    covered = memory.covered
+    memory.summary = "  F700=mía\n"
+    assert (memory.summary, memory.covered) == ("F700=mía", covered)
+    memory = reloaded(client, memory)
+    memory.rewind(turns(20))
+    fill(memory, 20, start=20)
+    assert memory.flush(PATIENCE)
+    assert memory.covered > covered
+    assert known(memory) == {"F700=mía"} | facts(40 - covered, start=covered)
+
+
+@pytest.mark.parametrize(("wrong", "said"), [(None, "NoneType"), (7, "int"), (FILLER * 100, r"[\d,]+ tokens.* 600")])
+def test_a_summary_that_can_not_be_one_is_refused_and_changes_nothing(wrong: Any, said: str) -> None:
+    memory = SummaryBufferMemory(Summarizer(), max_token_limit=600)
+    memory.summary = "F700=mía"
+    with pytest.raises(InvalidRequestError, match=said):
+        memory.summary = wrong
+    assert memory.summary == "F700=mía"
+
+
+# --- forgetting ---
+
+
+def test_what_was_forgotten_stays_so_after_a_restart_an_undo_and_an_edit() -> None:
+    client = Summarizer()
+    memory = SummaryBufferMemory(client, max_token_limit=600)
+    fill(memory, 20)
+    memory.pin(Document.from_text("Las condiciones."))
+    assert memory.flush(PATIENCE)
+    assert memory.covered > 0
+    memory.forget()
+    assert memory.context() == Context()
+    memory = reloaded(client, memory)
+    memory.rewind(turns(20))
+    assert memory.context() == Context(), "the transcript holds them still"
+    fill(memory, 30, start=20)
+    assert memory.flush(PATIENCE)
+    assert known(memory) == facts(30, start=20)
+    for left in (45, 22, 21):
+        memory.rewind(turns(left))
+        assert memory.flush(PATIENCE)
+        assert known(memory) == facts(left - 20, start=20)
+    memory.rewind(turns(20))
+    memory.summary = "F700=mía"
+    memory.rewind(turns(20))
+    assert known(memory) == {"F700=mía"}
+    memory.rewind(turns(10))
+    assert known(memory) == set()
+    fill(memory, 2, start=10)
+    assert known(memory) == facts(2, start=10), "said again after an edit it is no longer forgotten"
+
+
+def test_a_turn_that_was_forgotten_can_be_continued_with_nothing_before_it() -> None:
+    memory = SummaryBufferMemory(Summarizer(), max_token_limit=600)
+    fill(memory, 3)
+    memory.forget()
+    assert memory.context(before="t2") == Context()
+    fill(memory, 1, start=3)
+    with pytest.raises(InvalidRequestError, match="not kept"):
+        memory.context(before="t2")
+
+
+def test_after_clear_a_transcript_is_remembered_from_its_beginning() -> None:
+    memory = SummaryBufferMemory(Summarizer(), max_token_limit=600)
+    fill(memory, 3)
+    memory.forget()
+    memory.clear()
+    memory.rewind(turns(2))
+    assert known(memory) == facts(2)
+
+
+@pytest.mark.parametrize("forget", [SummaryBufferMemory.clear, SummaryBufferMemory.forget])
+def test_forgetting_everything_while_a_fold_is_under_way_wins(forget: Callable[[SummaryBufferMemory], None]) -> None:
     client = Summarizer()
     client.gate = threading.Event()
     memory = SummaryBufferMemory(client, max_token_limit=500)
     fill(memory, 12)
     assert client.asked.wait(PATIENCE)
-    memory.clear()
+    forget(memory)
     fill(memory, 2, start=50)
     client.gate.set()
     assert memory.flush(PATIENCE)

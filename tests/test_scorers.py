@@ -9,21 +9,19 @@ from typing import Any
 import pytest
 
 from assistant.errors import InvalidRequestError
+from assistant.lenient import find_json
 from assistant.scorers import (
     Judge,
-    as_date,
-    as_number,
     contains,
     exact,
-    find_json,
     has_fields,
     json_equal,
     json_fields,
     length,
     one_of,
     regex,
-    same_value,
 )
+from assistant.values import as_date, as_number, same_value
 
 from .scripted import ScriptedClient, ends
 

@@ -1,8 +1,7 @@
-"""ConversationStore: owners, lines, leases and fences, on real SQLite files."""
+"""ConversationStore: owners, lines, leases and fences, on real SQLite files and a real PostgreSQL."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sqlite3
 import stat
@@ -17,9 +16,14 @@ import pytest
 from assistant.documents import Document
 from assistant.errors import StoreError
 from assistant.messages import Turn, Usage
+from assistant.schema import HEAD
 from assistant.store import Begun, ConversationNotFoundError, ConversationStore, Growth, title_of
+from tests.databases import Database
+from tests.postgres import Postgres
 
 LEASE = 15.0
+
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 class Clock:
@@ -36,8 +40,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[ConversationStore]:
-    store = ConversationStore(data_dir=tmp_path / "data", clock=clock, busy_timeout=0.05)
+def store(database: Database, clock: Clock) -> Iterator[ConversationStore]:
+    store = ConversationStore(database.url, clock=clock, busy_timeout=0.05)
     store.create("ana", "c")
     yield store
     store.close()
@@ -206,7 +210,7 @@ def test_a_text_behind_anything_but_the_head_is_stale(store: ConversationStore) 
     assert ids(store) == ["1", "2"]
 
 
-def test_a_branch_supersedes_what_came_after_and_keeps_it(store: ConversationStore, tmp_path: Path) -> None:
+def test_a_branch_supersedes_what_came_after_and_keeps_it(store: ConversationStore, database: Database) -> None:
     for after, id in ((None, "1"), ("1", "2"), ("2", "3")):
         say(store, after, id)
     say(store, "1", "4", branch=True)
@@ -214,8 +218,7 @@ def test_a_branch_supersedes_what_came_after_and_keeps_it(store: ConversationSto
     assert begin(store, "3", "x", branch=True).outcome == "stale"
     say(store, None, "5", branch=True)
     assert ids(store) == ["5"]
-    with sqlite3.connect(tmp_path / "data" / "conversations.db") as raw:
-        assert [row[0] for row in raw.execute("SELECT id FROM turns ORDER BY id")] == ["1", "2", "3", "4", "5"]
+    assert [row[0] for row in database.run("SELECT id FROM turns ORDER BY id")] == ["1", "2", "3", "4", "5"]
 
 
 def test_the_head_moves_back_along_the_line_and_nowhere_else(store: ConversationStore) -> None:
@@ -262,8 +265,8 @@ def test_a_conversation_that_is_held_is_busy_and_says_for_how_long(store: Conver
         assert (busy.outcome, busy.busy_for) == ("busy", 10.0)
 
 
-def test_of_many_who_begin_at_once_one_does(store: ConversationStore, tmp_path: Path, clock: Clock) -> None:
-    others = [ConversationStore(data_dir=tmp_path / "data", clock=clock, busy_timeout=30) for _ in range(8)]
+def test_of_many_who_begin_at_once_one_does(store: ConversationStore, database: Database, clock: Clock) -> None:
+    others = [ConversationStore(database.url, clock=clock, busy_timeout=30) for _ in range(8)]
     barrier = threading.Barrier(8)
     outcomes: list[str] = []
 
@@ -282,22 +285,15 @@ def test_of_many_who_begin_at_once_one_does(store: ConversationStore, tmp_path: 
     assert len(ids(store)) == 1
 
 
+@ON_SQLITE
 def test_who_is_going_to_write_has_the_database_before_reading(store: ConversationStore, tmp_path: Path) -> None:
     # A transaction that reads first fails when another one wrote before it does, however long it may wait.
     raw = sqlite3.connect(tmp_path / "data" / "conversations.db", timeout=0, isolation_level=None)
-    with store._transaction(), pytest.raises(sqlite3.OperationalError, match="locked"):
+    with store.transaction(), pytest.raises(sqlite3.OperationalError, match="locked"):
         raw.execute("BEGIN IMMEDIATE")
-    with store._transaction(writes=False):
+    with store.transaction(writes=False):
         raw.execute("BEGIN IMMEDIATE")
     raw.close()
-
-
-@pytest.mark.skipif(importlib.util.find_spec("psycopg") is not None, reason="psycopg is installed")
-def test_postgresql_is_asked_for_by_url_and_missed_by_name() -> None:
-    with pytest.raises(StoreError) as caught:
-        ConversationStore("postgres://user:secret@host/name")
-    assert "psycopg" in str(caught.value)
-    assert "secret" not in str(caught.value)
 
 
 def test_beginning_again_after_a_lost_answer_is_the_same_beginning(store: ConversationStore) -> None:
@@ -380,6 +376,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+@ON_SQLITE
 def test_directory_and_files_are_the_user_s_own(store: ConversationStore, tmp_path: Path) -> None:
     begin(store, None, "1")
     data = tmp_path / "data"
@@ -398,11 +395,12 @@ def test_a_file_that_was_open_to_others_is_closed_and_their_directory_left_alone
     assert (mode(tmp_path), mode(file)) == (0o755, 0o600)
 
 
+@ON_SQLITE
 def test_the_database_is_in_wal_mode_and_keeps_what_it_knows(store: ConversationStore, tmp_path: Path) -> None:
     say(store, None, "1")
     with sqlite3.connect(tmp_path / "data" / "conversations.db") as raw:
         assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert raw.execute("SELECT version FROM schema_version").fetchall() == [(1,)]
+        assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
     again = ConversationStore(data_dir=tmp_path / "data")
     assert [turn.reply for turn in again.line("ana", "c")] == ["reply to 1"]
     again.close()
@@ -428,16 +426,15 @@ def failure(store: ConversationStore) -> StoreError:
     return caught.value
 
 
-def test_a_locked_database_says_so_and_works_again_afterwards(store: ConversationStore, tmp_path: Path) -> None:
-    raw = sqlite3.connect(tmp_path / "data" / "conversations.db", isolation_level=None)
-    raw.execute("BEGIN IMMEDIATE")
+def test_a_locked_database_says_so_and_works_again_afterwards(store: ConversationStore, database: Database) -> None:
+    lock = database.locked()
     assert (failure(store).code, failure(store).transient) == ("locked", True)
     assert ids(store) == []
-    raw.execute("ROLLBACK")
-    raw.close()
+    lock.close()
     say(store, None, "1")
 
 
+@ON_SQLITE
 def test_a_full_disk_says_so(store: ConversationStore) -> None:
     with store._engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count=1")
@@ -449,6 +446,7 @@ def test_a_full_disk_says_so(store: ConversationStore) -> None:
     assert "long long" not in str(caught.value) + str(caught.value.__cause__), "what a user wrote is in no message"
 
 
+@ON_SQLITE
 def test_a_read_only_database_can_still_be_read(store: ConversationStore, tmp_path: Path) -> None:
     say(store, None, "1")
     path = tmp_path / "data" / "conversations.db"
@@ -456,6 +454,24 @@ def test_a_read_only_database_can_still_be_read(store: ConversationStore, tmp_pa
     assert [turn.id for turn in reader.line("ana", "c")] == ["1"]
     assert failure(reader).code == "read_only"
     reader.close()
+
+
+def test_a_server_that_can_t_be_reached_says_so_and_is_tried_again(tmp_path: Path) -> None:
+    store = ConversationStore(f"postgresql://user:secret@/name?host={tmp_path}", busy_timeout=0.05)
+    for _ in range(2):
+        error = failure(store)
+        assert (error.code, error.transient) == ("unreachable", True)
+        assert "secret" not in str(error) + str(error.__cause__)
+    store.close()
+
+
+def test_connections_that_the_server_ended_are_made_again(postgres: Postgres) -> None:
+    with postgres.database() as url:
+        store = ConversationStore(url)
+        store.create("ana", "c")
+        postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'test%'")
+        say(store, None, "1")
+        store.close()
 
 
 def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
@@ -481,10 +497,9 @@ def test_a_place_that_failed_is_tried_again(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_database_of_a_newer_package_is_left_alone(store: ConversationStore, tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "data" / "conversations.db") as raw:
-        raw.execute("UPDATE schema_version SET version = 99")
-    assert failure(ConversationStore(data_dir=tmp_path / "data")).code == "newer"
+def test_a_database_of_a_newer_package_is_left_alone(store: ConversationStore, database: Database) -> None:
+    database.run("UPDATE alembic_version SET version_num = '9999'")
+    assert failure(ConversationStore(database.url)).code == "newer"
 
 
 @pytest.mark.parametrize("url", ["nonsense", "nosuchdriver://user:secret@host/x"])

@@ -21,6 +21,8 @@ from assistant.tokens import (
     ratio,
 )
 
+from .test_documents import docx_of, pdf_of
+
 SPANISH = [
     "Hola, estoy preparando un viaje a Portugal con mi familia para la segunda semana de septiembre y no sé por dónde "
     "empezar. Somos cuatro personas, dos de ellas niñas de siete y diez años, y preferimos el tren al coche.",
@@ -115,7 +117,8 @@ def test_after_three_turns_estimates_are_within_10_percent_of_the_models_own_cou
         ("Здравствуйте, я хотел бы назначить встречу", 18, 36),
         ("مرحبا، أود أن أحدد موعدا يوم الجمعة", 25, 45),
         ("สวัสดีครับ ผมอยากนัดประชุม", 35, 60),
-        ("😀🎉🚀", 4, 9),
+        ("😀🎉🚀", 4, 6),
+        ("internationalization", 3, 5),
         ("\ud800 alone", 1, 5),
         (" \n\n\t ", 1, 3),
     ],
@@ -133,6 +136,29 @@ def test_letters_with_accents_and_words_of_other_languages_cost_more() -> None:
         estimate_tokens("la casa de la abuela que vive en el pueblo")
         > estimate_tokens("a house of a granny who live at a hamlet") + 5
     )
+
+
+@pytest.mark.parametrize(
+    ("dear", "cheap", "least"),
+    [
+        ("HAVE PTHREAD KILL", "have pthread kill", 1),
+        ("readAllRowsFromPath", "readallrowsfrompath", 3),
+        ("f(x,y,z,w,a,b,c)", "f(x, y, z, w, a, b, c)", 2),
+        ("\n\t\t\treturn" * 4, "\n      return" * 4, 5),
+    ],
+    ids=["capitals", "humps", "no space", "tabs"],
+)
+def test_what_only_code_has_costs_more(dear: str, cheap: str, least: int) -> None:
+    assert estimate_tokens(dear) >= estimate_tokens(cheap) + least
+
+
+@pytest.mark.parametrize(
+    ("rule", "most"),
+    [("-" * 80, 24), ("=" * 80, 24), ("─" * 80, 26), ("█" * 80, 26)],
+    ids=["minus", "equals", "line", "block"],
+)
+def test_a_rule_costs_little(rule: str, most: int) -> None:
+    assert estimate_tokens(rule) <= most
 
 
 def test_a_text_costs_what_its_parts_cost() -> None:
@@ -188,4 +214,11 @@ def test_a_request_counts_system_messages_and_documents() -> None:
     expected = sum(map(estimate_tokens, (CODE[0], SPANISH[0], ENGLISH[0], ENGLISH[1]))) + 2 * MESSAGE_TOKENS
     assert estimate_request(messages, CODE[0]) == expected
     assert document_tokens(picture) == 1600
-    assert document_tokens(Document("a.pdf", "pdf", b"x" * 600_000)) == 20_000
+
+
+def test_a_file_costs_its_text_and_one_without_a_text_what_its_size_suggests() -> None:
+    text = " ".join(ENGLISH)
+    assert document_tokens(Document("a.pdf", "pdf", pdf_of(text))) == pytest.approx(estimate_tokens(text), rel=0.02)
+    docx_text = Document("a.docx", "docx", docx_of(*ENGLISH)).text
+    assert document_tokens(Document("a.docx", "docx", docx_of(*ENGLISH))) == estimate_tokens(docx_text)
+    assert document_tokens(Document("scan.pdf", "pdf", b"x" * 600_000)) == 20_000

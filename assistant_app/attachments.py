@@ -1,0 +1,228 @@
+"""Files that wait for the next message: read, checked, shown as chips, and removed by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from assistant.documents import (
+    DOCUMENT_FORMATS,
+    IMAGE_FORMATS,
+    MAX_DOCUMENT_BYTES,
+    MAX_DOCUMENTS,
+    MAX_IMAGE_BYTES,
+    MAX_IMAGES,
+    Document,
+)
+from assistant.errors import AssistantError, InvalidRequestError
+
+from . import words
+
+logger = logging.getLogger("assistant")
+
+# Of a text that is pasted or typed, in characters: a longer one becomes a document.
+LONG_TEXT = 8_000
+# Of everything that waits in this process, in bytes; past it what waits longest is forgotten, and said to be.
+_MEMORY = 256 * 1024 * 1024
+
+ENDINGS = tuple(f".{each}" for each in (*DOCUMENT_FORMATS, *IMAGE_FORMATS, "jpg", "htm", "markdown"))
+
+# Of a file, as documents.py has them by kind.
+_LIMITS = {True: MAX_IMAGE_BYTES, False: MAX_DOCUMENT_BYTES}
+
+
+class GoneError(InvalidRequestError):
+    """What a page says is attached is not here any more: another process has it, or nobody."""
+
+
+class Upload(gr.UploadButton):
+    """Hands over the uploaded files as Gradio stored them, without leaving an empty file behind for each."""
+
+    def get_block_name(self) -> str:
+        return "uploadbutton"
+
+    def preprocess(self, payload: Any) -> Any:
+        given = getattr(payload, "root", payload)
+        files = given if isinstance(given, (list, tuple)) else [given]
+        return [(each.path, each.orig_name or Path(each.path).name) for each in files if each is not None]
+
+
+class Waiting:
+    """What is attached in each tab and not sent yet. One thread alone: the event loop's."""
+
+    def __init__(self, memory: int = _MEMORY) -> None:
+        self._tabs: OrderedDict[str, dict[str, Document]] = OrderedDict()
+        self._memory = memory
+
+    def of(self, session: str | None) -> dict[str, Document]:
+        """The documents of a tab by their ids."""
+        return self._tabs.get(session or "", {})
+
+    def add(self, session: str | None, documents: Iterable[Document]) -> None:
+        key = session or ""
+        held = self._tabs.setdefault(key, {})
+        self._tabs.move_to_end(key)
+        held.update((each.id, each) for each in documents)
+        while len(self._tabs) > 1 and self._size() > self._memory:
+            self._tabs.popitem(last=False)
+
+    def remove(self, session: str | None, ids: Iterable[str]) -> None:
+        held = self.of(session)
+        for each in ids:
+            held.pop(each, None)
+        if not held:
+            self._tabs.pop(session or "", None)
+
+    def close(self, session: str | None) -> None:
+        self._tabs.pop(session or "", None)
+
+    def take(self, session: str | None, attached: str) -> list[Document]:
+        """The documents that a page says are attached, a text of ids. Raises GoneError where one is missing."""
+        held = self.of(session)
+        ids = [each for each in attached.split() if each] if isinstance(attached, str) else []
+        if any(each not in held for each in ids):
+            raise GoneError("What was attached is not here any more.")
+        return [held[each] for each in ids]
+
+    def _size(self) -> int:
+        return sum(len(each.data) for held in self._tabs.values() for each in held.values())
+
+
+class Attachments:
+    """The listeners. None raises."""
+
+    def __init__(self, waiting: Waiting, info: Any) -> None:
+        """`info`: model id to ModelInfo or None."""
+        self.waiting = waiting
+        self._info = info
+
+    async def attach(self, files: Any, model: str | None, request: gr.Request) -> list[Any]:
+        """Reads what was uploaded and deletes the files. Returns chips, ids and what the page is to say."""
+        language, session = words.reader(request), request.session_hash
+        said: list[str] = []
+        try:
+            read, said = await asyncio.to_thread(_read, files or [], language)
+            fitting, more = _fitting(self.waiting.of(session), read, language)
+            said += more
+            self.waiting.add(session, fitting)
+            said += self._unseen(fitting, model, language)
+        except Exception:
+            logger.exception("app.attach_failed")
+            said.append(words.say("error.AssistantError", language))
+        note = json.dumps({"do": "say", "text": "\n".join(said), "at": id(said)}) if said else gr.skip()
+        return [*self.shown(session, language), note]
+
+    async def remove(self, command: str, request: gr.Request) -> list[Any]:
+        """Takes one away. Returns chips and ids."""
+        self.waiting.remove(request.session_hash, [str(command)])
+        return self.shown(request.session_hash, words.reader(request))
+
+    async def refresh(self, request: gr.Request) -> list[Any]:
+        """Chips and ids after a turn: what was sent waits no more, what was refused or taken back waits again."""
+        return self.shown(request.session_hash, words.reader(request))
+
+    def shown(self, session: str | None, language: str) -> list[Any]:
+        """Chips and ids of what waits in a tab."""
+        held = self.waiting.of(session)
+        return [chips(held.values(), language, removable=True), " ".join(held)]
+
+    def _unseen(self, documents: Sequence[Document], model: str | None, language: str) -> list[str]:
+        info = self._info(model)
+        if info is None or info.images:
+            return []
+        return [
+            words.say("attach.no_images", language, name=each.name, model=info.name or info.id)
+            for each in documents
+            if each.is_image
+        ]
+
+
+def _read(files: Sequence[tuple[str, str]], language: str) -> tuple[list[Document], list[str]]:
+    """The documents in these files, which are gone afterwards, and what is wrong with the others. Blocks."""
+    read: list[Document] = []
+    said: list[str] = []
+    for path, name in files:
+        file = Path(path)
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            said.append(words.say("attach.unreadable", language, name=name, why=error.strerror or type(error).__name__))
+            continue
+        finally:
+            # The folder is the file's own.
+            with contextlib.suppress(OSError):
+                file.unlink()
+                file.parent.rmdir()
+        try:
+            read.append(checked(Document.from_bytes(data, name)))
+        except AssistantError as error:
+            said.append(_why(data, name, error, language))
+    return read, said
+
+
+def checked(document: Document) -> Document:
+    """The document, looked into: what holds no text is said now and not when it is sent. Raises InvalidRequestError."""
+    if not document.is_image and not document.is_text:
+        _ = document.text
+    return document
+
+
+def _why(data: bytes, name: str, error: AssistantError, language: str) -> str:
+    ending = Path(name).suffix.lower()
+    if ending not in (*ENDINGS, ".text", ""):
+        kinds = ", ".join((*DOCUMENT_FORMATS, *IMAGE_FORMATS))
+        return words.say("attach.kind", language, name=name, kinds=kinds)
+    if not data:
+        return words.say("attach.empty", language, name=name)
+    limit = _LIMITS[ending in (".png", ".jpg", ".jpeg", ".gif", ".webp")]
+    if len(data) > limit:
+        values = {"size": f"{len(data) / 1e6:.1f}", "limit": f"{limit / 1e6:.2f}"}
+        return words.say("attach.size", language, name=name, **values)
+    return words.say("attach.unreadable", language, name=name, why=str(error))
+
+
+def _fitting(held: dict[str, Document], read: Sequence[Document], language: str) -> tuple[list[Document], list[str]]:
+    """Those that a message still takes beside what is attached."""
+    count = {True: 0, False: 0}
+    for each in held.values():
+        count[each.is_image] += 1
+    most = {True: MAX_IMAGES, False: MAX_DOCUMENTS}
+    fitting, said = [], []
+    for each in read:
+        if each.id in held:
+            continue
+        if count[each.is_image] >= most[each.is_image]:
+            values = {"documents": MAX_DOCUMENTS, "images": MAX_IMAGES, "name": each.name}
+            said.append(words.say("attach.count", language, **values))
+            continue
+        count[each.is_image] += 1
+        fitting.append(each)
+    return fitting, said
+
+
+def chips(documents: Iterable[Document], language: str, *, removable: bool = False) -> str:
+    """Documents as chips, in HTML; empty where there are none."""
+    parts = []
+    for each in documents:
+        name = html.escape(each.name)
+        remove = ""
+        if removable:
+            label = html.escape(words.say("attach.remove", language, name=each.name))
+            remove = f'<button type="button" data-do="detach" data-id="{each.id}" aria-label="{label}">×</button>'
+        kind = f'<span class="chip-kind">{html.escape(each.format)}</span>'
+        size = f'<span class="chip-size">{_size(len(each.data))}</span>'
+        parts.append(f'<span class="chip">{kind}<span class="chip-name">{name}</span>{size}{remove}</span>')
+    return f'<div class="chips">{"".join(parts)}</div>' if parts else ""
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"

@@ -1,0 +1,256 @@
+// The side bar, the attachments and the panels: what their buttons ask for, what the page is told to do, the keyboard.
+// In the same function as page.js, which has `words`, `box` and `address`.
+
+const LONG_TEXT = __LONG_TEXT__;
+const MAX_FILE = __MAX_FILE__;
+const ENDINGS = "__ENDINGS__";
+const TOAST = "assistant-toast";
+
+// -- asking the server: a hidden button is pressed, and its listener takes what is ready -----------------------
+const ready = [];
+const ask = (button, value) => {
+  ready.push(value);
+  document.getElementById(button)?.click();
+};
+let acted = 0;
+const act = (command) => { acted += 1; ask("act", JSON.stringify(command)); };
+assistantPage.take = () => ready.shift() ?? "";
+
+// -- what is said for a moment ----------------------------------------------------------------------------------
+// Kept over a page that is loaded meanwhile: after a deletion another one is.
+const keep = (toast) => sessionStorage.setItem(TOAST, JSON.stringify(toast));
+const hush = () => {
+  sessionStorage.removeItem(TOAST);
+  document.getElementById(TOAST)?.remove();
+};
+const say = (toast) => {
+  hush();
+  const left = toast.until - Date.now();
+  if (!(left > 0)) return;
+  keep(toast);
+  const shown = document.createElement("div");
+  shown.id = TOAST;
+  shown.setAttribute("role", "status");
+  const text = shown.appendChild(document.createElement("span"));
+  text.textContent = toast.text;
+  const button = (label, then) => {
+    const made = shown.appendChild(document.createElement("button"));
+    made.type = "button";
+    made.textContent = label;
+    made.addEventListener("click", () => { hush(); then?.(); });
+  };
+  if (toast.undo) button(words.undo, () => act({ do: "restore", ...toast.undo }));
+  button(words.close);
+  document.body.appendChild(shown);
+  setTimeout(() => { if (document.getElementById(TOAST) === shown) hush(); }, left);
+};
+const toast = (text, undo) => ({ text, undo, until: Date.now() + 10000 });
+const shownConversation = () => new URLSearchParams(location.search).get("c") || "";
+
+Object.assign(assistantPage, {
+  opened() {
+    const query = new URLSearchParams(location.search);
+    try { say(JSON.parse(sessionStorage.getItem(TOAST)) || {}); } catch { hush(); }
+    return [query.get("c") || "", String(new Date().getTimezoneOffset())];
+  },
+  done(text) {
+    const what = text ? JSON.parse(text) : {};
+    if (what.do === "say") say(toast(what.text));
+    if (what.do === "download") download(what);
+    if (what.do === "go") {
+      if (what.text) keep(toast(what.text));
+      location.href = what.to;
+    }
+    if (what.do === "deleted") {
+      const shown = what.id === shownConversation();
+      const next = toast(what.text, { id: what.id, shown });
+      if (!shown) return say(next);
+      keep(next);
+      location.href = "?";
+    }
+  },
+  // The list after a turn, once nobody has a menu of it open or writes a name in it, and nothing newer was drawn.
+  async fresh(entries) {
+    const before = acted;
+    while (document.querySelector(".side-menu[open], .side-entry input")) {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    return [entries && before === acted ? entries : { __type__: "update" }];
+  },
+  reading(chips) {
+    const shown = document.createElement("span");
+    shown.className = "chip chip-reading";
+    shown.textContent = words.reading;
+    return [(chips || "") + shown.outerHTML];
+  },
+});
+
+const download = ({ name, text, type }) => {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+};
+
+// -- buttons in what the server drew ----------------------------------------------------------------------------
+const actions = {
+  rename: (button) => rename(button.closest(".side-entry"), button.dataset.id),
+  delete: (button) => act({ do: "delete", id: button.dataset.id }),
+  export: (button) => act({ do: "export", id: button.dataset.id, format: button.dataset.format }),
+  import: (button) => pick(button),
+  forget_all: (button) => { if (confirm(button.dataset.confirm)) act({ do: "forget_all" }); },
+  detach: (button) => ask("detach", button.dataset.id),
+  unpin: (button) => ask("unpin", button.dataset.id),
+};
+
+const rename = (entry, id) => {
+  const link = entry.querySelector("a");
+  const field = document.createElement("input");
+  field.value = link.textContent;
+  field.setAttribute("aria-label", words.title);
+  link.replaceWith(field);
+  field.select();
+  let over = false;
+  const end = (save) => {
+    if (over) return;
+    over = true;
+    const title = field.value.trim();
+    if (save && title) link.textContent = title;
+    field.replaceWith(link);
+    if (save && title) act({ do: "rename", id, title });
+  };
+  field.addEventListener("keydown", (event) => {
+    if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    end(event.key === "Enter");
+  });
+  field.addEventListener("blur", () => end(true));
+};
+
+const pick = (button) => {
+  const field = document.createElement("input");
+  field.type = "file";
+  field.accept = ".json,application/json";
+  field.addEventListener("change", async () => {
+    const file = field.files[0];
+    if (!file) return;
+    if (file.size > Number(button.dataset.limit)) return say(toast(button.dataset.tooLarge));
+    act({ do: "import", data: await file.text() });
+  });
+  field.click();
+};
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("button[data-do]");
+  if (button) actions[button.dataset.do]?.(button);
+  // A menu closes with the next click anywhere, its own entries included.
+  const summary = event.target.closest?.(".side-menu > summary");
+  document.querySelectorAll(".side-menu[open]").forEach((menu) => {
+    if (menu !== summary?.parentElement) menu.open = false;
+  });
+});
+
+// Gradio's own way to send only the last of many inputs sends the first one's value twice.
+let typing = 0;
+document.addEventListener("input", (event) => {
+  if (!event.target.closest?.("#search")) return;
+  clearTimeout(typing);
+  typing = setTimeout(() => act({ do: "find", search: event.target.value }), 200);
+});
+
+// -- files: dropped, pasted, or a pasted text that is too long for a message ------------------------------------
+const input = () => document.querySelector("#attachments input[type=file]");
+const attach = (files) => {
+  const field = input();
+  if (!field || !files.length) return;
+  const held = new DataTransfer();
+  [...files].forEach((file) => held.items.add(file));
+  field.files = held.files;
+  field.dispatchEvent(new Event("change", { bubbles: true }));
+};
+// For the picker alone: what is not taken is said by the server, in words, and the others go on.
+const lookAtUpload = () => {
+  const field = input();
+  if (field && field.accept !== ENDINGS) field.accept = ENDINGS;
+};
+// Gradio says no to the whole upload, in English; here the others go on.
+document.addEventListener("change", (event) => {
+  if (event.target !== input()) return;
+  const files = [...event.target.files];
+  const large = files.filter((file) => file.size > MAX_FILE);
+  if (!large.length) return;
+  event.stopImmediatePropagation();
+  say(toast(large.map((file) => words.tooLarge.replace("{name}", file.name)
+    .replace("{size}", (file.size / 1e6).toFixed(1)).replace("{limit}", (MAX_FILE / 1e6).toFixed(1))).join("\n")));
+  const rest = files.filter((file) => file.size <= MAX_FILE);
+  event.target.value = "";
+  attach(rest);
+}, true);
+document.addEventListener("paste", (event) => {
+  if (!event.target.closest?.("#message")) return;
+  const text = event.clipboardData?.getData("text/plain") || "";
+  const files = [...(event.clipboardData?.files || [])];
+  // A table comes as text and as a picture of it: the text is meant.
+  if (!text && files.length) {
+    event.preventDefault();
+    event.stopPropagation();
+    attach(files);
+  } else if (text.length > LONG_TEXT) {
+    event.preventDefault();
+    event.stopPropagation();
+    attach([new File([text], `${words.pasted}.txt`, { type: "text/plain" })]);
+  }
+}, true);
+const carriesFiles = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
+const drag = (on) => document.documentElement.classList.toggle("assistant-drop", on);
+for (const kind of ["dragenter", "dragover"]) {
+  document.addEventListener(kind, (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    drag(true);
+  }, true);
+}
+document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) drag(false); }, true);
+document.addEventListener("drop", (event) => {
+  drag(false);
+  if (!carriesFiles(event)) return;
+  event.preventDefault();
+  event.stopPropagation();
+  attach(event.dataTransfer.files);
+}, true);
+
+// -- the side bar: on a phone it would cover all -----------------------------------------------------------------
+const side = () => document.querySelector(".sidebar");
+const toggleSide = () => side()?.querySelector(".toggle-button")?.click();
+const lookAtSide = () => {
+  const toggle = side()?.querySelector(".toggle-button");
+  if (!toggle) return;
+  if (toggle.getAttribute("aria-label") !== words.toggle) toggle.setAttribute("aria-label", words.toggle);
+  if (document.documentElement.dataset.side) return;
+  if (innerWidth < 769 && side().classList.contains("open")) toggle.click();
+  document.documentElement.dataset.side = "ready";
+};
+
+// -- the keyboard -----------------------------------------------------------------------------------------------
+document.addEventListener("keydown", (event) => {
+  if (event.isComposing || event.altKey || event.shiftKey) return;
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+    event.preventDefault();
+    if (!side()?.classList.contains("open")) toggleSide();
+    // Seen a frame later, and only what is seen can have the focus.
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      const field = document.querySelector("#search input, #search textarea");
+      field?.focus();
+      field?.select();
+    }));
+  }
+  if (event.key === "ArrowUp" && event.target === box() && !box().value) {
+    const edits = document.querySelectorAll(`#chat button[aria-label="${words.edit}"]`);
+    if (!edits.length) return;
+    event.preventDefault();
+    edits[edits.length - 1].click();
+    requestAnimationFrame(() => document.querySelector("#chat textarea")?.focus());
+  }
+});

@@ -1,0 +1,246 @@
+"""The side bar: whose conversations these are, by day, and what can be done with them."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+import logging
+import re
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import gradio as gr
+
+from assistant.chats import Chats, ConversationSummary
+from assistant.errors import AssistantError, InvalidRequestError
+
+from . import show, words
+from .identity import owner_of
+from .tabs import Tabs
+
+logger = logging.getLogger("assistant")
+
+# Conversations that are listed; older ones are found by searching.
+LISTED = 200
+# Of an exported conversation that comes back, in bytes.
+MAX_IMPORT = 20_000_000
+# Seconds for which a title that the model is writing is waited for, and between two looks.
+TITLE_PATIENCE, TITLE_LOOK = 20.0, 1.0
+
+_EXPORTS = {"markdown": ("md", "text/markdown"), "json": ("json", "application/json")}
+
+
+class Sidebar:
+    """The listeners of the side bar. None raises; what went wrong is said in the notice that they return."""
+
+    def __init__(self, chats: Chats, tabs: Tabs) -> None:
+        self.chats = chats
+        self.tabs = tabs
+        self._actions: dict[str, Callable[..., dict[str, Any]]] = {
+            "rename": self._rename,
+            "delete": self._delete,
+            "restore": self._restore,
+            "export": self._export,
+            "import": self._import,
+            "forget_all": self._forget_all,
+        }
+
+    async def load(self, conversation: str, zone: str, request: gr.Request) -> list[Any]:
+        """When the page is opened: the links at the top, the list, the data menu, and the browser's time zone."""
+        language = words.reader(request)
+        return [_top(language), await self._found(conversation, zone, request), _data(language), zone]
+
+    async def _found(self, conversation: str, zone: str, request: gr.Request) -> Any:
+        """The list, or what the tab's search finds; nothing where something else is searched for by then."""
+        language, owner = words.reader(request), owner_of(request)
+        tab = self.tabs.of(request.session_hash)
+        search = tab.search
+        try:
+            found = await asyncio.to_thread(self.chats.list, owner, LISTED, search)
+        except Exception as error:
+            if not isinstance(error, AssistantError):
+                logger.exception("app.list_failed")
+            return f'<p class="side-none">{html.escape(show.error_text(error, language))}</p>'
+        if tab.search != search:
+            return gr.skip()
+        return drawn(found, conversation, _today(zone), language, searched=bool(search))
+
+    async def follow(self, conversation: str, zone: str, request: gr.Request) -> AsyncGenerator[Any, None]:
+        """After a turn: the list now, and again when the model has found a title for a new conversation."""
+        tab, owner = self.tabs.of(request.session_hash), owner_of(request)
+        before = await self._title_to_come(owner, conversation)
+        yield await self._found(conversation, zone, request)
+        try:
+            deadline = time.monotonic() + TITLE_PATIENCE
+            while before is not None and time.monotonic() < deadline:
+                await asyncio.sleep(TITLE_LOOK)
+                now = await self._title_to_come(owner, conversation)
+                if now != before:
+                    yield await self._found(conversation, zone, request)
+                if now != before or tab.gone:
+                    return
+        except Exception:
+            logger.exception("app.follow_failed")
+
+    async def _title_to_come(self, owner: str, conversation: str) -> str | None:
+        """The title of a conversation that has had one turn; None for others, where no new one is to be expected."""
+        try:
+            opened = await asyncio.to_thread(self.chats.open, owner, conversation)
+        except Exception as error:
+            if not isinstance(error, AssistantError):
+                logger.exception("app.follow_failed")
+            return None
+        return opened.title if len(opened.turns) == 1 and not opened.temporary else None
+
+    async def act(self, command: str, conversation: str, zone: str, request: gr.Request) -> list[Any]:
+        """What a button of the side bar asks for, as JSON: {"do": …, …}. Returns the list and what the page does then,
+        as JSON too: {"do": "say" | "deleted" | "download" | "go", …}."""
+        language, owner = words.reader(request), owner_of(request)
+        done: dict[str, Any] = {}
+        try:
+            given = json.loads(command)
+            if given["do"] == "find":
+                self.tabs.of(request.session_hash).search = str(given["search"]).strip()[:200]
+            else:
+                done = await asyncio.to_thread(self._actions[given["do"]], owner, given, language)
+        except Exception as error:
+            done = {"do": "say", "text": _said(error, language)}
+        # Two equal answers one after the other are two answers.
+        answer = json.dumps({**done, "at": time.time()}) if done else gr.skip()
+        return [await self._found(conversation, zone, request), answer]
+
+    # -- actions; they block ---------------------------------------------------------------------------------
+
+    def _rename(self, owner: str, given: dict[str, Any], language: str) -> dict[str, Any]:
+        title = " ".join(str(given["title"]).split())[:200]
+        if title:
+            self.chats.rename(owner, given["id"], title)
+        return {}
+
+    def _delete(self, owner: str, given: dict[str, Any], language: str) -> dict[str, Any]:
+        title = self.chats.open(owner, given["id"]).title or words.say("side.untitled", language)
+        self.chats.delete(owner, given["id"])
+        return {"do": "deleted", "id": given["id"], "text": words.say("side.deleted", language, title=title)}
+
+    def _restore(self, owner: str, given: dict[str, Any], language: str) -> dict[str, Any]:
+        self.chats.restore(owner, given["id"])
+        return {"do": "go", "to": f"?c={given['id']}"} if given.get("shown") else {}
+
+    def _export(self, owner: str, given: dict[str, Any], language: str) -> dict[str, Any]:
+        ending, kind = _EXPORTS[given["format"]]
+        text = self.chats.export(owner, given["id"], given["format"])
+        title = self.chats.open(owner, given["id"]).title
+        return {"do": "download", "name": f"{_file_name(title)}.{ending}", "type": kind, "text": text}
+
+    def _import(self, owner: str, given: dict[str, Any], language: str) -> dict[str, Any]:
+        data = str(given["data"])
+        if len(data) > MAX_IMPORT:
+            limit = round(MAX_IMPORT / 1e6)
+            return {"do": "say", "text": words.say("side.import.too_large", language, limit=limit)}
+        try:
+            made = self.chats.import_(owner, data)
+        except InvalidRequestError as error:
+            return {"do": "say", "text": words.say("side.import.bad", language, why=str(error))}
+        return {"do": "go", "to": f"?c={made.id}"}
+
+    def _forget_all(self, owner: str, given: dict[str, Any], language: str) -> dict[str, Any]:
+        self.chats.forget_all(owner)
+        return {"do": "go", "to": "?", "text": words.say("side.forgotten", language)}
+
+
+def drawn(
+    found: Sequence[ConversationSummary], current: str, today: Callable[[float], date], language: str, *, searched: bool
+) -> str:
+    """The list as HTML: plain links, so that each opens as a page of its own."""
+    if not found:
+        key = "side.not_found" if searched else "side.none"
+        return f'<p class="side-none">{_say(key, language)}</p>'
+    now = today(time.time())
+    groups: dict[str, list[str]] = {}
+    for each in found:
+        groups.setdefault(_day(today(each.updated_at), now), []).append(_entry(each, current, language))
+    parts = [
+        f'<h2 class="side-day">{_say(f"side.{name}", language)}</h2><ul>{"".join(entries)}</ul>'
+        for name, entries in groups.items()
+    ]
+    if len(found) >= LISTED:
+        parts.append(f'<p class="side-none">{_say("side.more", language, count=LISTED)}</p>')
+    return f'<nav class="side-list" aria-label="{_say("side.label", language)}">{"".join(parts)}</nav>'
+
+
+def _entry(each: ConversationSummary, current: str, language: str) -> str:
+    title = each.title or words.say("side.untitled", language)
+    shown, id = html.escape(title), html.escape(each.id)
+    busy = (
+        f'<span class="side-busy" role="img" aria-label="{_say("side.busy", language)}">●</span>'
+        if each.running
+        else ""
+    )
+    here = ' aria-current="page"' if each.id == current else ""
+    buttons = "".join(
+        f'<button type="button" data-do="{do}" data-id="{id}"{more}>{_say(f"side.{label}", language)}</button>'
+        for do, label, more in (
+            ("rename", "rename", ""),
+            ("export", "markdown", ' data-format="markdown"'),
+            ("export", "json", ' data-format="json"'),
+            ("delete", "delete", ""),
+        )
+    )
+    return (
+        f'<li class="side-entry"><a href="?c={id}" title="{shown}"{here}>{shown}</a>{busy}'
+        f'<details class="side-menu"><summary aria-label="{_say("side.options", language, title=title)}">⋯</summary>'
+        f"<div>{buttons}</div></details></li>"
+    )
+
+
+def _top(language: str) -> str:
+    return (
+        f'<div class="side-top"><a class="side-new" href="?">{_say("side.new", language)}</a>'
+        f'<a class="side-new side-quiet" href="?c={show.TEMPORARY}">{_say("side.temporary", language)}</a></div>'
+    )
+
+
+def _data(language: str) -> str:
+    question = _say("side.forget_all.confirm", language)
+    return (
+        f'<details class="side-data"><summary>{_say("side.data", language)}</summary><div>'
+        f'<button type="button" data-do="import" data-limit="{MAX_IMPORT}" data-too-large="'
+        f'{_say("side.import.too_large", language, limit=round(MAX_IMPORT / 1e6))}">'
+        f"{_say('side.import', language)}</button>"
+        f'<button type="button" class="danger" data-do="forget_all" data-confirm="{question}">'
+        f"{_say('side.forget_all', language)}</button></div></details>"
+    )
+
+
+def _day(day: date, today: date) -> str:
+    age = (today - day).days
+    for limit, name in ((0, "today"), (1, "yesterday"), (7, "week"), (30, "month")):
+        if age <= limit:
+            return name
+    return "older"
+
+
+def _today(zone: str) -> Callable[[float], date]:
+    """Days as the reader's clock has them; `zone` are JavaScript's minutes behind UTC."""
+    try:
+        offset = timezone(timedelta(minutes=-float(zone)))
+    except (TypeError, ValueError, OverflowError):
+        offset = UTC
+    return lambda seconds: datetime.fromtimestamp(seconds, offset).date()
+
+
+def _file_name(title: str) -> str:
+    return re.sub(r"[^\w\- ]+", "", title).strip()[:60] or "conversation"
+
+
+def _said(error: BaseException, language: str) -> str:
+    if not isinstance(error, AssistantError):
+        logger.error("app.action_failed", exc_info=error)
+    return f"{show.error_text(error, language)} {show.error_text(error, language, '.next')}"
+
+
+def _say(key: str, language: str, **values: Any) -> str:
+    return html.escape(words.say(key, language, **values))

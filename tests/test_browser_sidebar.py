@@ -1,0 +1,242 @@
+"""The side bar in a real browser: finding, naming, deleting, taking along and bringing back conversations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from .browser import (
+    BOT,
+    BOX,
+    PATIENCE,
+    USER,
+    OpenPage,
+    ScriptedClient,
+    Served,
+    conversation_of,
+    send,
+    turn,
+    usable,
+)
+
+ENTRY = ".side-entry"
+TOAST = "#assistant-toast"
+
+
+def titles(page: Page) -> list[str]:
+    return page.locator(f"{ENTRY} a").all_inner_texts()
+
+
+def choose(page: Page, title: str, action: str) -> None:
+    """Opens an entry's menu and presses a button of it."""
+    entry = page.locator(ENTRY, has=page.get_by_role("link", name=title, exact=True))
+    entry.locator("summary").click()
+    entry.get_by_role("button", name=action, exact=True).click()
+
+
+def begin(page: Page, client: ScriptedClient, text: str, reply: str = "Fine.") -> None:
+    """A new conversation with one turn, seen in the side bar."""
+    page.goto(page.url.split("?")[0])
+    expect(page.locator("html[data-loaded]")).to_be_visible()
+    turn(page, client, text, reply)
+    expect(page.get_by_role("link", name=text, exact=True)).to_be_visible()
+
+
+def test_conversations_are_listed_searched_and_opened(open_page: OpenPage, client: ScriptedClient) -> None:
+    page = open_page()
+    expect(page.get_by_text("Nothing here yet.")).to_be_visible()
+    begin(page, client, "About apples", "They are red.")
+    begin(page, client, "About <i>pears</i> & more")
+    expect(page.get_by_role("heading", name="Today")).to_be_visible()
+    assert titles(page) == ["About <i>pears</i> & more", "About apples"]
+    expect(page.locator(f"{ENTRY} a[aria-current=page]")).to_have_text("About <i>pears</i> & more")
+    page.keyboard.press("Control+k")
+    search = page.get_by_label("Search conversations")
+    expect(search).to_be_focused()
+    page.keyboard.type("red")
+    expect(page.locator(f"{ENTRY} a")).to_have_text(["About apples"])
+    search.fill("plums")
+    expect(page.get_by_text("Nothing was found.")).to_be_visible()
+    search.fill("")
+    expect(page.locator(f"{ENTRY} a")).to_have_count(2)
+    page.get_by_role("link", name="About apples").click()
+    expect(page.locator(USER)).to_have_text("About apples")
+    expect(page.locator(f"{ENTRY} a[aria-current=page]")).to_have_text("About apples")
+
+
+def test_a_conversation_is_renamed_in_place(open_page: OpenPage, client: ScriptedClient) -> None:
+    page = open_page()
+    begin(page, client, "About apples")
+    choose(page, "About apples", "Rename")
+    field = page.locator(f"{ENTRY} input")
+    field.fill('Fruit "of" <the> day')
+    field.press("Enter")
+    expect(page.get_by_role("link", name='Fruit "of" <the> day')).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("link", name='Fruit "of" <the> day')).to_be_visible()
+
+
+def test_a_deleted_conversation_can_be_taken_back_for_a_moment(open_page: OpenPage, client: ScriptedClient) -> None:
+    page = open_page()
+    begin(page, client, "About apples")
+    begin(page, client, "About pears")
+    choose(page, "About apples", "Delete")
+    expect(page.locator(TOAST)).to_contain_text("“About apples” was deleted.")
+    expect(page.locator(f"{ENTRY} a")).to_have_text(["About pears"])
+    page.locator(TOAST).get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("link", name="About apples")).to_be_visible()
+    # The one that is shown: an empty page comes, and the moment to undo with it.
+    choose(page, "About pears", "Delete")
+    expect(page.get_by_text("What can I do for you?")).to_be_visible()
+    page.locator(TOAST).get_by_role("button", name="Undo").click()
+    expect(page.locator(USER)).to_have_text("About pears")
+
+
+def test_a_conversation_goes_out_as_markdown_and_json_and_comes_back(
+    open_page: OpenPage, client: ScriptedClient, tmp_path: Path
+) -> None:
+    page = open_page()
+    begin(page, client, "About apples", "They are red.")
+    with page.expect_download() as markdown:
+        choose(page, "About apples", "Export as Markdown")
+    assert markdown.value.suggested_filename == "About apples.md"
+    assert "They are red." in Path(markdown.value.path()).read_text("utf-8")
+    with page.expect_download() as exported:
+        choose(page, "About apples", "Export as JSON")
+    kept = tmp_path / "kept.json"
+    exported.value.save_as(kept)
+    assert json.loads(kept.read_text("utf-8"))
+    other = open_page()
+    other.get_by_text("Your data").click()
+    with other.expect_file_chooser() as chooser:
+        other.get_by_role("button", name="Import a conversation").click()
+    chooser.value.set_files(kept)
+    expect(other.locator(BOT)).to_have_text("They are red.")
+    assert conversation_of(other) != conversation_of(page)
+    other.get_by_text("Your data").click()
+    kept.write_text("{}")
+    with other.expect_file_chooser() as chooser:
+        other.get_by_role("button", name="Import a conversation").click()
+    chooser.value.set_files(kept)
+    expect(other.locator(TOAST)).to_contain_text("This file is no conversation")
+
+
+def test_all_data_is_deleted_only_when_it_is_confirmed(open_page: OpenPage, client: ScriptedClient) -> None:
+    page = open_page()
+    begin(page, client, "About apples")
+    asked: list[str] = []
+
+    def answer(yes: bool) -> None:
+        page.once("dialog", lambda box: (asked.append(box.message), box.accept() if yes else box.dismiss()))
+        page.get_by_role("button", name="Delete all my data").click()
+
+    page.get_by_text("Your data").click()
+    answer(False)
+    expect(page.locator(f"{ENTRY} a")).to_have_count(1)
+    answer(True)
+    expect(page.locator(TOAST)).to_contain_text("All your data was deleted.")
+    expect(page.get_by_text("Nothing here yet.")).to_be_visible()
+    assert "can't be undone" in asked[0]
+
+
+def test_another_owner_s_conversations_can_t_be_touched(
+    open_page: OpenPage, client: ScriptedClient, served: Served
+) -> None:
+    mine, theirs = open_page(), open_page()
+    begin(mine, client, "About apples")
+    id = conversation_of(mine)
+    expect(theirs.get_by_text("Nothing here yet.")).to_be_visible()
+    for command in (
+        {"do": "delete", "id": id},
+        {"do": "rename", "id": id, "title": "x"},
+        {"do": "export", "id": id, "format": "json"},
+        {"do": "no such thing"},
+    ):
+        theirs.evaluate(
+            "(command) => { assistantPage.take = () => JSON.stringify(command); "
+            "document.getElementById('act').click() }",
+            command,
+        )
+        expect(theirs.locator(TOAST)).to_be_visible()
+        assert "apples" not in theirs.locator(TOAST).inner_text()
+        theirs.locator(TOAST).get_by_role("button", name="Close").click()
+    mine.reload()
+    expect(mine.get_by_role("link", name="About apples")).to_be_visible()
+
+
+def test_a_temporary_chat_is_listed_nowhere(open_page: OpenPage, client: ScriptedClient) -> None:
+    page = open_page()
+    page.get_by_role("link", name="Temporary chat").click()
+    expect(page.get_by_text("This chat is temporary")).to_be_visible()
+    expect(page.locator("html[data-loaded]")).to_be_visible()
+    turn(page, client, "My secret", "I will forget it.")
+    turn(page, client, "Again", "Still here.")
+    page.goto(page.url.split("?")[0])
+    expect(page.get_by_text("Nothing here yet.")).to_be_visible()
+
+
+def test_a_conversation_is_named_while_its_reply_streams(
+    open_page: OpenPage, client: ScriptedClient, served: Served
+) -> None:
+    page = open_page()
+    begin(page, client, "About apples")
+    send(page, "More")
+    answer = client.next()
+    answer.say("one ")
+    expect(page.locator(BOT).last).to_have_text("one")
+    choose(page, "About apples", "Rename")
+    page.locator(f"{ENTRY} input").fill("Fruit")
+    page.locator(f"{ENTRY} input").press("Enter")
+    expect(page.get_by_role("link", name="Fruit")).to_be_visible()
+    answer.finish("two")
+    expect(page.locator(BOT).last).to_have_text("one two")
+    usable(page)
+
+
+def test_a_turn_that_ends_disturbs_nobody_who_is_naming_a_conversation(
+    open_page: OpenPage, client: ScriptedClient
+) -> None:
+    page = open_page()
+    begin(page, client, "About apples")
+    send(page, "More")
+    answer = client.next()
+    choose(page, "About apples", "Rename")
+    field = page.locator(f"{ENTRY} input")
+    field.fill("Fru")
+    answer.finish("one")
+    expect(page.locator(".turn-cost")).to_have_count(2)
+    usable(page)
+    field.type("it")
+    expect(field).to_have_value("Fruit")
+    field.press("Enter")
+    expect(page.get_by_role("link", name="Fruit", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("locale", ["en-US", "es-MX"])
+def test_on_a_phone_the_side_bar_waits_to_be_asked_for(open_page: OpenPage, locale: str) -> None:
+    page = open_page(width=390, locale=locale)
+    new = page.locator(".side-new").first
+    expect(new).not_to_be_visible()
+    page.get_by_role("button", name="conversa").first.click()
+    expect(new).to_be_in_viewport(timeout=PATIENCE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_up_arrow_edits_the_last_message(open_page: OpenPage, client: ScriptedClient) -> None:
+    page = open_page()
+    turn(page, client, "First", "One.")
+    page.focus(BOX)
+    page.keyboard.press("ArrowUp")
+    field = page.locator("#chat textarea")
+    expect(field).to_have_value("First")
+    expect(field).to_be_focused()
+    page.keyboard.type("!")
+    page.locator('#chat button[aria-label="Submit"]').click()
+    answer = client.next()
+    assert [message.text for message in answer.messages] == ["First!"]
+    answer.finish("Two.")
+    expect(page.locator(BOT)).to_have_text("Two.")
+    usable(page)

@@ -1,0 +1,93 @@
+"""Exchange: conversations as files, and what is said about files that are none."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from assistant.documents import Document
+from assistant.errors import InvalidRequestError
+from assistant.exchange import from_json, to_json, to_markdown
+from assistant.messages import Notice, Turn, Usage
+from assistant.store import StoredConversation
+
+TURNS = [
+    Turn(
+        "¿qué tal?",
+        "Bien, `código`",
+        "end_turn",
+        usage=Usage(1, 2, cost=0.5),
+        documents=(Document.from_text("the notes", "notes.txt"),),
+        model="m",
+        id="t1",
+        notices=(Notice("profile_chosen", "text", {"a": 1}),),
+        started=5.0,
+        first_text_after=0.5,
+    ),
+    Turn("y?", None, "error", "It failed", error_code="ThrottledError", usage=Usage(cost=None), id="t2"),
+]
+STORED = StoredConversation("c", "ana", "Título", {"model": "m"}, "t2", 1, None, 0.0, 0.0, TURNS)
+
+
+def test_json_comes_back_as_it_was_with_new_ids() -> None:
+    read = from_json(to_json(STORED))
+    assert (read.title, read.settings) == ("Título", {"model": "m"})
+    assert len({turn.id for turn in (*read.turns, *TURNS)}) == 4
+    for turn, before in zip(read.turns, TURNS, strict=True):
+        turn.id = before.id
+    assert read.turns == TURNS
+    assert from_json(to_json(STORED).encode()).title == "Título"
+
+
+def test_markdown_holds_texts_names_and_how_a_reply_ended() -> None:
+    text = to_markdown(STORED)
+    for part in ("# Título", "¿qué tal?", "notes.txt", "**m**", "Bien, `código`", "y?", "*(error)*", "1970-01-01"):
+        assert part in text
+    assert "the notes" not in text
+
+
+def changed(**values: Any) -> str:
+    return json.dumps({**json.loads(to_json(STORED)), **values})
+
+
+def turn(**values: Any) -> list[Any]:
+    return [{**json.loads(to_json(STORED))["turns"][0], **values}]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ("", "no JSON"),
+        (b"\xff\xfe\x00", "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ("[]", "no object"),
+        ("{}", '"format"'),
+        (changed(format="other"), "format"),
+        (changed(version=2), "version 2"),
+        (changed(version=True), '"version"'),
+        (changed(title=7), '"title" of it'),
+        (changed(settings=[]), '"settings" of it'),
+        (changed(turns={}), '"turns" of it'),
+        (changed(turns=["x"]), "turn 1 is no object"),
+        (changed(turns=turn(user=None)), '"user" of turn 1'),
+        (changed(turns=turn(stop_reason="x")), "stop reason"),
+        (changed(turns=turn(usage={"input_tokens": "1"})), "usage of turn 1"),
+        (changed(turns=turn(started="now")), '"started" of turn 1'),
+        (changed(turns=turn(documents=[{"name": "a", "format": "exe", "data": "eA=="}])), "documents 1 of turn 1"),
+        (changed(turns=turn(documents=[{"name": "a", "format": "txt", "data": "é"}])), "base64"),
+        (changed(turns=turn(notices=[{"code": 1}])), "notices 1 of turn 1"),
+        (to_json(STORED).replace('"started": 5.0', '"started": NaN'), "no JSON"),
+    ],
+)
+def test_what_is_no_conversation_is_refused_and_says_where(data: str | bytes, why: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        from_json(data)
+    assert why in str(caught.value)
+
+
+def test_ids_of_documents_follow_from_their_data_whatever_the_file_says() -> None:
+    given = json.loads(to_json(STORED))
+    given["turns"][0]["documents"][0]["id"] = "x'; DROP"
+    assert from_json(json.dumps(given)).turns[0].documents == TURNS[0].documents
