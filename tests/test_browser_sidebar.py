@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from assistant_app.identity import COOKIE
+
 from .browser import (
     BOT,
     BOX,
@@ -17,6 +19,7 @@ from .browser import (
     ScriptedClient,
     Served,
     conversation_of,
+    loaded,
     send,
     turn,
     usable,
@@ -37,19 +40,31 @@ def choose(page: Page, title: str, action: str) -> None:
     entry.get_by_role("button", name=action, exact=True).click()
 
 
-def begin(page: Page, client: ScriptedClient, text: str, reply: str = "Fine.") -> None:
-    """A new conversation with one turn, seen in the side bar."""
-    page.goto(page.url.split("?")[0])
-    expect(page.locator("html[data-loaded]")).to_be_visible()
-    turn(page, client, text, reply)
-    expect(page.get_by_role("link", name=text, exact=True)).to_be_visible()
+def told(page: Page, served: Served, text: str, reply: str = "Fine.") -> str:
+    """A conversation of this visitor's with one turn, made behind the page's back. Returns its id."""
+    cookie = next(each["value"] for each in page.context.cookies() if each["name"] == COOKIE)
+    owner = f"cookie:{cookie}"
+    id: str = served.chats.create(owner).id
+    run = served.chats.submit(owner, id, None, text)
+    served.client.next().finish(reply)
+    assert run.wait(PATIENCE / 1000)
+    return id
 
 
-def test_conversations_are_listed_searched_and_opened(open_page: OpenPage, client: ScriptedClient) -> None:
+def show(page: Page, id: str) -> None:
+    """The page with a conversation, its entry in the list."""
+    page.goto(f"{page.url.split('?')[0]}?c={id}")
+    loaded(page)
+    expect(page.locator(f"{ENTRY} a[aria-current=page]")).to_be_visible()
+
+
+def test_conversations_are_listed_searched_and_opened(
+    open_page: OpenPage, client: ScriptedClient, served: Served
+) -> None:
     page = open_page()
     expect(page.get_by_text("Nothing here yet.")).to_be_visible()
-    begin(page, client, "About apples", "They are red.")
-    begin(page, client, "About <i>pears</i> & more")
+    told(page, served, "About apples", "They are red.")
+    show(page, told(page, served, "About <i>pears</i> & more"))
     expect(page.get_by_role("heading", name="Today")).to_be_visible()
     assert titles(page) == ["About <i>pears</i> & more", "About apples"]
     expect(page.locator(f"{ENTRY} a[aria-current=page]")).to_have_text("About <i>pears</i> & more")
@@ -67,9 +82,9 @@ def test_conversations_are_listed_searched_and_opened(open_page: OpenPage, clien
     expect(page.locator(f"{ENTRY} a[aria-current=page]")).to_have_text("About apples")
 
 
-def test_a_conversation_is_renamed_in_place(open_page: OpenPage, client: ScriptedClient) -> None:
+def test_a_conversation_is_renamed_in_place(open_page: OpenPage, client: ScriptedClient, served: Served) -> None:
     page = open_page()
-    begin(page, client, "About apples")
+    show(page, told(page, served, "About apples"))
     choose(page, "About apples", "Rename")
     field = page.locator(f"{ENTRY} input")
     field.fill('Fruit "of" <the> day')
@@ -79,10 +94,12 @@ def test_a_conversation_is_renamed_in_place(open_page: OpenPage, client: Scripte
     expect(page.get_by_role("link", name='Fruit "of" <the> day')).to_be_visible()
 
 
-def test_a_deleted_conversation_can_be_taken_back_for_a_moment(open_page: OpenPage, client: ScriptedClient) -> None:
+def test_a_deleted_conversation_can_be_taken_back_for_a_moment(
+    open_page: OpenPage, client: ScriptedClient, served: Served
+) -> None:
     page = open_page()
-    begin(page, client, "About apples")
-    begin(page, client, "About pears")
+    told(page, served, "About apples")
+    show(page, told(page, served, "About pears"))
     choose(page, "About apples", "Delete")
     expect(page.locator(TOAST)).to_contain_text("“About apples” was deleted.")
     expect(page.locator(f"{ENTRY} a")).to_have_text(["About pears"])
@@ -96,10 +113,10 @@ def test_a_deleted_conversation_can_be_taken_back_for_a_moment(open_page: OpenPa
 
 
 def test_a_conversation_goes_out_as_markdown_and_json_and_comes_back(
-    open_page: OpenPage, client: ScriptedClient, tmp_path: Path
+    open_page: OpenPage, client: ScriptedClient, served: Served, tmp_path: Path
 ) -> None:
     page = open_page()
-    begin(page, client, "About apples", "They are red.")
+    show(page, told(page, served, "About apples", "They are red."))
     with page.expect_download() as markdown:
         choose(page, "About apples", "Export as Markdown")
     assert markdown.value.suggested_filename == "About apples.md"
@@ -124,9 +141,11 @@ def test_a_conversation_goes_out_as_markdown_and_json_and_comes_back(
     expect(other.locator(TOAST)).to_contain_text("This file is no conversation")
 
 
-def test_all_data_is_deleted_only_when_it_is_confirmed(open_page: OpenPage, client: ScriptedClient) -> None:
+def test_all_data_is_deleted_only_when_it_is_confirmed(
+    open_page: OpenPage, client: ScriptedClient, served: Served
+) -> None:
     page = open_page()
-    begin(page, client, "About apples")
+    show(page, told(page, served, "About apples"))
     asked: list[str] = []
 
     def answer(yes: bool) -> None:
@@ -146,8 +165,7 @@ def test_another_owner_s_conversations_can_t_be_touched(
     open_page: OpenPage, client: ScriptedClient, served: Served
 ) -> None:
     mine, theirs = open_page(), open_page()
-    begin(mine, client, "About apples")
-    id = conversation_of(mine)
+    id = told(mine, served, "About apples")
     expect(theirs.get_by_text("Nothing here yet.")).to_be_visible()
     for command in (
         {"do": "delete", "id": id},
@@ -167,7 +185,7 @@ def test_another_owner_s_conversations_can_t_be_touched(
     expect(mine.get_by_role("link", name="About apples")).to_be_visible()
 
 
-def test_a_temporary_chat_is_listed_nowhere(open_page: OpenPage, client: ScriptedClient) -> None:
+def test_a_temporary_chat_is_listed_nowhere(open_page: OpenPage, client: ScriptedClient, served: Served) -> None:
     page = open_page()
     page.get_by_role("link", name="Temporary chat").click()
     expect(page.get_by_text("This chat is temporary")).to_be_visible()
@@ -182,7 +200,7 @@ def test_a_conversation_is_named_while_its_reply_streams(
     open_page: OpenPage, client: ScriptedClient, served: Served
 ) -> None:
     page = open_page()
-    begin(page, client, "About apples")
+    show(page, told(page, served, "About apples"))
     send(page, "More")
     answer = client.next()
     answer.say("one ")
@@ -197,10 +215,10 @@ def test_a_conversation_is_named_while_its_reply_streams(
 
 
 def test_a_turn_that_ends_disturbs_nobody_who_is_naming_a_conversation(
-    open_page: OpenPage, client: ScriptedClient
+    open_page: OpenPage, client: ScriptedClient, served: Served
 ) -> None:
     page = open_page()
-    begin(page, client, "About apples")
+    show(page, told(page, served, "About apples"))
     send(page, "More")
     answer = client.next()
     choose(page, "About apples", "Rename")
@@ -225,7 +243,7 @@ def test_on_a_phone_the_side_bar_waits_to_be_asked_for(open_page: OpenPage, loca
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_the_up_arrow_edits_the_last_message(open_page: OpenPage, client: ScriptedClient) -> None:
+def test_the_up_arrow_edits_the_last_message(open_page: OpenPage, client: ScriptedClient, served: Served) -> None:
     page = open_page()
     turn(page, client, "First", "One.")
     page.focus(BOX)
