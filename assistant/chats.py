@@ -121,6 +121,7 @@ class Chats(Remembering):
             pool_size=pool_size,
         )
         self._profiles = Profiles(self.store)
+        self.titles = titles
         self._titler = Titler(client) if titles else None
 
     # -- conversations -------------------------------------------------------------------------------------

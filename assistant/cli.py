@@ -72,8 +72,10 @@ def ask(
     text = "\n\n".join(part for part in (" ".join(question), given.strip()) if part)
     if not text:
         raise click.UsageError('Ask something: assistant ask "…", or give it a text on standard input.')
-    session = _session(_client(backend, region, profile), settings)
-    reply = session.stream(text)
+    client = _client(backend, region, profile)
+    # One question needs no memory, whose modules are a tenth of the way to the first word.
+    verbose = settings.pop("verbose")
+    reply = _session(client, {**settings, "verbose": True}).stream(text) if verbose else client.stream(text, **settings)
     _show(reply)
     if usage and reply.usage is not None:
         cost = "unknown" if reply.usage.cost is None else f"{reply.usage.cost:.6f} USD"

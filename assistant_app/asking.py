@@ -11,7 +11,7 @@ from assistant.documents import Document
 from assistant.errors import InvalidRequestError
 from assistant.messages import Turn
 from assistant.runs import Run
-from assistant.store import ConversationNotFoundError
+from assistant.store import ConversationNotFoundError, StaleConversationError
 
 from . import show
 from .attachments import LONG_TEXT
@@ -22,16 +22,18 @@ BRANCHING = ("retry", "edit")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`intent` is empty for scripts. `documents` are those that were attached by hand. `pasted`: what a long text that
-    becomes a document is called; `alone`: what is said where documents come without a word. `session`: the browser, for
-    limits."""
+    """`intent` is empty for scripts. `history` is what the page shows before the new text; None for scripts, whose
+    texts follow the last turn. `seen`: for a retry or an edit, the last turn that the page showed. `documents` are
+    those that were attached by hand. `pasted`: what a long text that becomes a document is called; `alone`: what is
+    said where documents come without a word. `session`: the browser, for limits."""
 
     owner: str
     conversation: str
-    history: list[Any]
+    history: list[Any] | None
     text: str
     settings: dict[str, Any]
     intent: str = ""
+    seen: str | None = None
     documents: tuple[Document, ...] = ()
     pasted: str = "text"
     session: str | None = None
@@ -42,21 +44,42 @@ class Asked:
         return self.intent in BRANCHING
 
 
-def submit(chats: Chats, asked: Asked) -> Run:
-    """Finds where the text belongs and begins the turn there; blocks. What the history says is not believed."""
-    opened = _opened(chats, asked)
-    after = show.last_turn(asked.history, opened.turns)
-    asked = _with_what_it_replaces(asked, after, opened.turns)
+def submit(chats: Chats, asked: Asked) -> tuple[Run, Sequence[Turn] | None]:
+    """Finds where the text belongs and begins the turn there; blocks. What the history says is not believed.
+
+    Returns the run, and the turns before it where they had to be read. An ordinary message does without: the store
+    compares the last turn that the page shows with its own, however long the conversation is.
+    """
     if asked.intent and len(asked.text) > LONG_TEXT:
         asked = _as_document(asked)
-    if asked.documents and not asked.text.strip():
+    if asked.intent == "send" and asked.conversation and show.names_all_turns(asked.history):
+        try:
+            return _begin(chats, asked, asked.conversation, show.last_named(asked.history)), None
+        except ConversationNotFoundError:
+            # Perhaps a page from before the server was started anew, see below.
+            pass
+    opened = _opened(chats, asked)
+    turns = opened.turns
+    head = turns[-1].id if turns else None
+    after = head if asked.history is None else show.last_turn(asked.history, turns)
+    if asked.branches:
+        if asked.seen is not None and asked.seen != head:
+            raise StaleConversationError("The page does not show the last turn.")
+        asked = _with_what_it_replaces(asked, after, turns)
+    before = [turn.id for turn in turns].index(after) + 1 if after is not None else 0
+    return _begin(chats, asked, opened.id, after), turns[:before]
+
+
+def _begin(chats: Chats, asked: Asked, conversation: str, after: str | None) -> Run:
+    text = asked.text
+    if asked.documents and not text.strip():
         # A document that stays pinned goes in front of the conversation: something must stand in the message itself.
-        asked = replace(asked, text=asked.alone)
+        text = asked.alone
     return chats.submit(
         asked.owner,
-        opened.id,
+        conversation,
         after,
-        asked.text,
+        text,
         asked.settings,
         documents=asked.documents,
         branch=asked.branches,
@@ -77,8 +100,6 @@ def _opened(chats: Chats, asked: Asked) -> Conversation:
 
 def _with_what_it_replaces(asked: Asked, after: str | None, turns: Sequence[Turn]) -> Asked:
     """A retry asks the same again, an edit another text with the same documents."""
-    if not asked.branches:
-        return asked
     ids = [turn.id for turn in turns]
     at = ids.index(after) + 1 if after is not None else 0
     if at >= len(turns):

@@ -50,6 +50,14 @@ class Upload(gr.UploadButton):
     def get_block_name(self) -> str:
         return "uploadbutton"
 
+    _schema: dict[str, Any] | None = None
+
+    def api_info(self) -> dict[str, Any]:
+        # Asked for with every page that is opened, and a tenth of what that costs.
+        if self._schema is None:
+            self._schema = super().api_info()
+        return self._schema
+
     def preprocess(self, payload: Any) -> Any:
         given = getattr(payload, "root", payload)
         files = given if isinstance(given, (list, tuple)) else [given]
@@ -93,6 +101,11 @@ class Waiting:
             raise GoneError("What was attached is not here any more.")
         return [held[each] for each in ids]
 
+    def shown(self, session: str | None, language: str) -> tuple[str, str]:
+        """Chips and ids of what waits in a tab."""
+        held = self.of(session)
+        return chips(held.values(), language, removable=True), " ".join(held)
+
     def _size(self) -> int:
         return sum(len(each.data) for held in self._tabs.values() for each in held.values())
 
@@ -119,21 +132,12 @@ class Attachments:
             logger.exception("app.attach_failed")
             said.append(words.say("error.AssistantError", language))
         note = json.dumps({"do": "say", "text": "\n".join(said), "at": id(said)}) if said else gr.skip()
-        return [*self.shown(session, language), note]
+        return [*self.waiting.shown(session, language), note]
 
     async def remove(self, command: str, request: gr.Request) -> list[Any]:
         """Takes one away. Returns chips and ids."""
         self.waiting.remove(request.session_hash, [str(command)])
-        return self.shown(request.session_hash, words.reader(request))
-
-    async def refresh(self, request: gr.Request) -> list[Any]:
-        """Chips and ids after a turn: what was sent waits no more, what was refused or taken back waits again."""
-        return self.shown(request.session_hash, words.reader(request))
-
-    def shown(self, session: str | None, language: str) -> list[Any]:
-        """Chips and ids of what waits in a tab."""
-        held = self.waiting.of(session)
-        return [chips(held.values(), language, removable=True), " ".join(held)]
+        return list(self.waiting.shown(request.session_hash, words.reader(request)))
 
     def _unseen(self, documents: Sequence[Document], model: str | None, language: str) -> list[str]:
         info = self._info(model)

@@ -9,6 +9,7 @@ text goes Gradio's own way. `ASSISTANT_PLAIN_CHATBOT=1` switches all of it off.
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -42,6 +43,11 @@ _leaves: WeakValueDictionary[tuple[Any, ...], Leaf] = WeakValueDictionary()
 def drawn(messages: list[Any]) -> list[Any]:
     """Messages as Gradio's page expects them: all but the last as leaves, the same one for the same message."""
     return [*(_leaf(each) for each in messages[:-1]), *(_whole(each) for each in messages[-1:])]
+
+
+def still(messages: list[Any]) -> list[Any]:
+    """Messages that do not change while others do: made leaves once, and not with each update."""
+    return messages if plain() or not is_text(messages) else [_leaf(each) for each in messages]
 
 
 def _leaf(message: Any) -> Any:
@@ -147,8 +153,12 @@ class Page(gr.Blocks):
             return None
         if isinstance(block, gr.Chatbot) and is_text(given):
             return drawn(given)
-        if type(block) in _SIMPLE and _is_update(given) and "value" not in (args := _arguments(given)):
-            return {**args, "__type__": "update"}
+        if type(block) in _TEXTS and isinstance(given, str):
+            return given if type(block) is not gr.Markdown else inspect.cleandoc(given)
+        if type(block) in _SIMPLE and _is_update(given):
+            args = _arguments(given)
+            if "value" not in args or (type(block) is gr.Textbox and isinstance(args["value"], str)):
+                return {**args, "__type__": "update"}
         return _SLOW
 
     def get_state_ids_to_track(self, block_fn: Any, state: Any) -> tuple[list[int], list[Any]]:
@@ -168,6 +178,8 @@ _SLOW = object()
 
 # Parts whose properties the server only passes on: no need to make the part anew in order to change one.
 _SIMPLE = (gr.Textbox, gr.Button, gr.Markdown)
+# Parts whose value is a text that is passed on as it is, but for Markdown's indentation.
+_TEXTS = (gr.Textbox, gr.HTML, gr.Markdown)
 
 
 def _is_update(given: Any) -> bool:

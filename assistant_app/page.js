@@ -11,29 +11,41 @@
     if (url.href !== location.href) history.replaceState(history.state, "", url);
   };
 
+  const update = (values) => ({ __type__: "update", ...values });
+  const locked = { interactive: false, submit_btn: false, stop_btn: true };
+  const textOf = (content) =>
+    typeof content === "string" ? content : (content || []).map((part) => part.text || "").join("");
+  const said = (text, metadata = null) =>
+    ({ role: "user", content: [{ type: "text", text }], metadata, options: null });
+
   const assistantPage = window.assistantPage = {
     // A turn begins: the conversation is worth an address now, and what was said about the last turn goes.
-    send(id, intent) {
+    begin(id) {
       if (id) address((query) => query.set("c", id));
-      return [intent, "", { __type__: "update", visible: false }, intent === "send" ? "" : { __type__: "update" }];
+      return [update(locked), "", update({ visible: false })];
     },
+    // The text stands in the chat before the server has heard of it; the server's first answer names its turn.
+    send(text, chat, id) {
+      const [, notice, goOn] = this.begin(id);
+      return [[...(chat || []), said(text)], update({ ...locked, value: "" }), text, "send", notice, goOn, ""];
+    },
+    // The last message again; its id says which turn is meant.
+    retry(chat, id) {
+      const [box, notice, goOn] = this.begin(id);
+      const messages = chat || [];
+      let at = messages.length - 1;
+      while (at > 0 && messages[at].role !== "user") at -= 1;
+      const text = textOf(messages[at]?.content);
+      const shown = [...messages.slice(0, at), said(text, messages[at]?.metadata)];
+      return [shown, box, text, "retry", notice, goOn, update()];
+    },
+    lock: () => [update(locked)],
+    // The server is gone, or answers no more: the page can be used again, and says what to do.
+    lost: () => [update({ interactive: true, submit_btn: true, stop_btn: false }), words.lost],
     // The address named a conversation that is not there.
-    forgetOther(id) {
+    loaded(id) {
       address((query) => { if (query.has("c") && query.get("c") !== id) query.delete("c"); });
       document.documentElement.dataset.loaded = id;
-    },
-    // Until the text box is free again: freeing it is the last thing that Gradio does at the end of a turn.
-    async free() {
-      for (let tries = 0; tries < 100 && (!box() || box().disabled); tries++) {
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-      return [];
-    },
-    // A text that was not sent comes back, unless something else was typed meanwhile.
-    async restore(kept, typed) {
-      if (!kept) return [typed, kept];
-      await this.free();
-      return [typed || kept, ""];
     },
   };
 
@@ -50,7 +62,7 @@
 
   __PANELS__
 
-  let locked = false;
+  let wasLocked = false;
   const look = () => {
     document.querySelectorAll("button.submit-button").forEach((each) => name(each, words.send));
     document.querySelectorAll("button.stop-button").forEach((each) => name(each, words.stop));
@@ -60,8 +72,8 @@
     if (!area) return;
     if (!area.placeholder) area.placeholder = words.placeholder;
     const lost = !document.activeElement || document.activeElement === document.body;
-    if (locked && !area.disabled && lost) area.focus({ preventScroll: true });
-    locked = area.disabled;
+    if (wasLocked && !area.disabled && lost) area.focus({ preventScroll: true });
+    wasLocked = area.disabled;
   };
   const name = (button, label) => {
     if (button.getAttribute("aria-label") === label) return;

@@ -10,17 +10,18 @@ import gradio as gr
 from assistant.chats import Chats
 
 from . import panels, words
-from .attachments import ENDINGS, LONG_TEXT, Attachments
+from .attachments import ENDINGS, LONG_TEXT
 from .chat import Chat
 from .chatbot import Page
+from .controls import Controls
+from .frames import OPENED, TURN, frame
 from .header import Header
+from .interface import Interface
 from .launch import MAX_FILE
 from .panels import NOW as _NOW
 from .panels import QUIET as _QUIET
+from .settings import NAMES
 from .sidebar import Sidebar
-
-# Chats answered at once; Gradio's default is one. Chats' limits say no in words, a full queue would freeze the page.
-CONCURRENCY = 200
 
 _T = words.i18n()
 _HERE = Path(__file__).parent
@@ -36,6 +37,7 @@ _SCRIPT_WORDS = {
     "undo": "side.undo",
     "close": "side.close",
     "toggle": "side.toggle",
+    "lost": "chat.lost",
     "title": "side.rename",
     "pasted": "attach.pasted",
     "reading": "attach.reading",
@@ -49,46 +51,73 @@ class Parts(NamedTuple):
     header: gr.HTML
     conversation: gr.Textbox
     intent: gr.Textbox
-    kept: gr.Textbox
-    ended: gr.State
+    sent: gr.Textbox
+    under_way: gr.State
     notice: gr.Markdown
     go_on: gr.Button
     earlier: gr.Button
     settings: list[Any]
-    interface: gr.ChatInterface
+    interface: Interface
     side: panels.Side
     attach: panels.Attach
     extras: panels.Extras
     memory: panels.Memory
     cost: panels.Cost
 
+    def named(self) -> dict[str, Any]:
+        """Each part by the name that frames.py has for it."""
+        return {
+            "header": self.header,
+            "conversation": self.conversation,
+            "under_way": self.under_way,
+            "chat": self.interface.chatbot,
+            "textbox": self.interface.textbox,
+            "go_on": self.go_on,
+            "notice": self.notice,
+            "chips": self.attach.chips,
+            "attached": self.attach.ids,
+            "top": self.side.top,
+            "entries": self.side.entries,
+            "fresh": self.side.fresh,
+            "data": self.side.data,
+            "zone": self.side.zone,
+            "untitled": self.side.untitled,
+            "preset": self.extras.preset,
+            "memory": self.memory.seen,
+            "summary": self.memory.summary,
+            "limit": self.memory.limit,
+            "memory_said": self.memory.said,
+            "cost": self.cost.seen,
+            **dict(zip(NAMES, self.settings, strict=True)),
+        }
 
-class _After(NamedTuple):
-    """Whoever has something to draw when a turn has ended."""
-
-    side: Sidebar
-    attach: Attachments
-    panels: panels.Panels
+    def of(self, names: tuple[str, ...]) -> list[Any]:
+        named = self.named()
+        return [named[name] for name in names]
 
 
 def build(chats: Chats) -> gr.Blocks:
     """The page for these conversations, not launched yet."""
     chat = Chat(chats, Header(chats.client))
+    side_bar = Sidebar(chats, chat.tabs)
     # A plain string: I18nData would show its own source in the browser's tab.
     with Page(title="Assistant", analytics_enabled=False, fill_height=True) as demo:
         parts = _lay_out(chat)
-        # ChatInterface's own place for what it throws away.
-        demo.unread.add(parts.interface.null_component._id)
-        after = _After(
-            panels.wire_side_bar(demo, chat, parts.side, parts.conversation),
-            panels.wire_attachments(chat, parts.attach, parts.side, parts.settings[0]),
-            panels.Panels(chat, parts.memory, parts.cost, parts.conversation),
-        )
-        panels.wire_settings(demo, chat, parts.extras, parts.header, parts.settings)
-        _wire_loading(demo, chat, parts, after)
-        _wire_chat(chat, parts, after)
+        standing = panels.Panels(chat, parts.memory, parts.cost, parts.conversation)
+        panels.wire_side_bar(side_bar, parts.side, parts.conversation)
+        panels.wire_attachments(chat, parts.attach, parts.side, parts.settings[0])
+        controls = panels.wire_settings(demo, chat, parts.extras, parts.header, parts.settings)
+        _wire_loading(demo, chat, parts, side_bar, controls)
+        _wire_turns(chat, parts)
+        _wire_buttons(chat, parts)
+
+    async def beside(conversation: str, request: Any, first: bool) -> dict[str, Any]:
+        drawn = await side_bar.after_turn(conversation, request, first)
+        return {**drawn, **await standing.after_turn(conversation, request)}
+
+    chat.beside = beside
     # No limit on the queue: a refused event would freeze the page. Admission is Chats' and answers in words.
-    demo.queue(max_size=None, default_concurrency_limit=CONCURRENCY, api_open=False)
+    demo.queue(max_size=None, default_concurrency_limit=None, api_open=False)
     page: gr.Blocks = demo
     return page
 
@@ -98,16 +127,52 @@ def _lay_out(chat: Chat) -> Parts:
     header = gr.HTML("", elem_id="header", padding=False)
     conversation = gr.Textbox("", visible=False, label="Conversation id")
     intent = gr.Textbox("", visible=False, label="Intent")
-    kept = gr.Textbox("", visible="hidden", label="Kept text", elem_id="kept")
-    # Changes once a turn, at its end. A State is no part of what the endpoint answers. (ChatInterface's chatbot_state
-    # is of no use for that: it changes in an event without queue, and Gradio tells of changes only from the queue.)
-    ended = gr.State("")
+    sent = gr.Textbox("", visible=False, label="Sent text")
+    # Changes where a page is opened whose reply runs already.
+    under_way = gr.State("")
     attached = gr.Textbox("", visible=False, label="Attached")
     # Made here and moved: to ChatInterface's own accordion nothing can be added, the page would never finish loading.
     with gr.Accordion(_T("settings.label"), open=False, elem_id="settings") as accordion:
         settings = _settings(chat.header.default_model)
         extras = panels.settings_extras()
-    interface = gr.ChatInterface(
+    interface = _interface(chat, [conversation, *settings])
+    column: Any = interface.chatbot.parent
+    with column:
+        attach = panels.attachments(attached)
+        notice = gr.Markdown("", elem_id="notice", container=False)
+        go_on = gr.Button(_T("chat.continue"), visible=False, size="sm", elem_id="continue")
+        # Pressed by the link in front of a window of the chat.
+        earlier = gr.Button("", visible="hidden", elem_id="earlier")
+        memory, cost = panels.memory(), panels.cost()
+    here: Any = accordion.parent
+    here.children.remove(accordion)
+    accordion.parent = column
+    # Beneath the text box the notice and the buttons, then the accordions, which may be long.
+    column.children.append(accordion)
+    column.children.sort(key=lambda block: isinstance(block, gr.Accordion))
+    column.children.sort(key=lambda block: block in (memory.panel, cost.panel))
+    return Parts(
+        header,
+        conversation,
+        intent,
+        sent,
+        under_way,
+        notice,
+        go_on,
+        earlier,
+        settings,
+        interface,
+        side,
+        attach,
+        extras,
+        memory,
+        cost,
+    )
+
+
+def _interface(chat: Chat, inputs: list[Any]) -> Interface:
+    """The chat and its text box. `inputs` are what the endpoint for scripts takes beside the message."""
+    return Interface(
         chat.chat,
         chatbot=gr.Chatbot(
             label=_T("chat.label"),
@@ -131,50 +196,15 @@ def _lay_out(chat: Chat) -> Parts:
             stop_btn=True,
             elem_id="message",
         ),
-        additional_inputs=[conversation, intent, *settings, attached],
-        additional_outputs=[ended],
+        additional_inputs=inputs,
         # Overwritten in the reader's language as soon as the page is loaded: these cards are not translated by Gradio.
         examples=[[each["text"]] for each in words.examples("en")],
         example_labels=[each["display_text"] for each in words.examples("en")],
         cache_examples=False,
         editable=True,
-        # What there is to wait for is said in the chat, in the reader's language.
-        show_progress="hidden",
-        concurrency_limit=CONCURRENCY,
+        concurrency_limit=None,
         api_name="chat",
         fill_height=True,
-    )
-    column: Any = interface.chatbot.parent
-    with column:
-        attach = panels.attachments(attached)
-        notice = gr.Markdown("", elem_id="notice", container=False)
-        go_on = gr.Button(_T("chat.continue"), visible=False, size="sm", elem_id="continue")
-        # Pressed by the link in front of a window of the chat.
-        earlier = gr.Button("", visible="hidden", elem_id="earlier")
-        memory, cost = panels.memory(), panels.cost()
-    here: Any = accordion.parent
-    here.children.remove(accordion)
-    accordion.parent = column
-    # Beneath the text box the notice and the buttons, then the accordions, which may be long.
-    column.children.append(accordion)
-    column.children.sort(key=lambda block: isinstance(block, gr.Accordion))
-    column.children.sort(key=lambda block: block in (memory.panel, cost.panel))
-    return Parts(
-        header,
-        conversation,
-        intent,
-        kept,
-        ended,
-        notice,
-        go_on,
-        earlier,
-        settings,
-        interface,
-        side,
-        attach,
-        extras,
-        memory,
-        cost,
     )
 
 
@@ -221,72 +251,58 @@ def _settings(default_model: str) -> list[Any]:
     ]
 
 
-def _wire_loading(demo: gr.Blocks, chat: Chat, parts: Parts, after: _After) -> None:
-    chatbot, state = parts.interface.chatbot, parts.interface.chatbot_state
-    opened = demo.load(
-        chat.open,
-        [parts.conversation],
-        [parts.header, parts.conversation, chatbot, state, parts.notice, parts.go_on, *parts.settings],
-        js="() => [new URLSearchParams(location.search).get('c') || '']",
-        **_QUIET,
-    )
-    opened.then(None, [parts.conversation], None, js="(id) => assistantPage.forgetOther(id)", **_QUIET)
-    _draw_after(opened.then(chat.attach, [parts.conversation], _drawn(parts), **_QUIET), parts, after)
+def _wire_loading(demo: gr.Blocks, chat: Chat, parts: Parts, side_bar: Sidebar, controls: Controls) -> None:
+    names = (*OPENED, *NAMES)
+
+    async def load(conversation: str, zone: str, request: gr.Request) -> list[Any]:
+        drawn = await chat.open(conversation, request)
+        drawn |= await side_bar.opened(drawn["conversation"], zone, request)
+        return frame(names, **drawn, preset=await controls.presets(request))
+
+    inputs = [parts.conversation, parts.side.zone]
+    opened = demo.load(load, inputs, parts.of(names), js="() => assistantPage.opened()", **_QUIET)
+    opened.then(None, [parts.conversation], None, js="(id) => assistantPage.loaded(id)", **_QUIET)
+    parts.under_way.change(None, None, [parts.interface.textbox], js="() => assistantPage.lock()", **_QUIET)
+    _ends(parts, parts.under_way.change(chat.attach, [parts.conversation], parts.of(TURN), **_QUIET))
     demo.unload(chat.unload)
 
 
-def _wire_chat(chat: Chat, parts: Parts, after: _After) -> None:
-    chatbot, textbox, state = parts.interface.chatbot, parts.interface.textbox, parts.interface.chatbot_state
-    # In the browser alone, so that it is done long before ChatInterface's third step, which reads what it writes.
-    for listen, intent in (
-        (textbox.submit, "send"),
-        (chatbot.example_select, "send"),
-        (chatbot.option_select, "send"),
-        (chatbot.retry, "retry"),
-        (chatbot.edit, "edit"),
+def _ends(parts: Parts, answered: Any) -> None:
+    """In the browser alone: the address names the conversation, or the page is freed where the server failed."""
+    answered.then(None, [parts.conversation], None, js="(id) => { assistantPage.begin(id); return []; }", **_QUIET)
+    lost = [parts.interface.textbox, parts.notice]
+    answered.failure(None, None, lost, js="() => assistantPage.lost()", **_QUIET)
+
+
+def _wire_turns(chat: Chat, parts: Parts) -> None:
+    """Each begins in the browser, where the text box is locked at once, and is one request: see Interface."""
+    chatbot, textbox, turn = parts.interface.chatbot, parts.interface.textbox, parts.of(TURN)
+    begins = [chatbot, textbox, parts.sent, parts.intent, parts.notice, parts.go_on, parts.attach.chips]
+    for listen, js in (
+        (textbox.submit, "(text, chat, id) => assistantPage.send(text, chat, id)"),
+        (chatbot.retry, "(text, chat, id) => assistantPage.retry(chat, id)"),
     ):
-        js = f"(id) => assistantPage.send(id, '{intent}')"
-        drawn = [parts.intent, parts.notice, parts.go_on, parts.attach.chips]
-        listen(None, [parts.conversation], drawn, js=js, **_QUIET)
-    for listen in (chatbot.edit, chatbot.option_select):
-        listen(chat.show_stop, None, [textbox], **_NOW)
-    _settle_after(parts.ended.change, chat, parts, after)
-    _settle_after(textbox.stop(chat.stop, [parts.conversation], None, **_NOW).then, chat, parts, after)
-    _settle_after(chatbot.undo(chat.undo, [parts.conversation, chatbot], None, **_NOW).then, chat, parts, after)
+        begun = listen(None, [textbox, chatbot, parts.conversation], begins, js=js, **_QUIET)
+        given = [parts.sent, chatbot, parts.conversation, parts.intent, parts.attach.ids, *parts.settings]
+        _ends(parts, begun.then(chat.say, given, turn, **_QUIET))
+    locks = [textbox, parts.notice, parts.go_on]
+    for listen, answer, given in (
+        (chatbot.edit, chat.edit, [chatbot, parts.conversation, *parts.settings]),
+        (chatbot.option_select, chat.pick, [chatbot, parts.conversation, *parts.settings]),
+        (chatbot.example_select, chat.pick, [chatbot, parts.conversation, *parts.settings]),
+        (parts.go_on.click, chat.go_on, [parts.conversation, *parts.settings]),
+    ):
+        listen(None, [parts.conversation], locks, js="(id) => assistantPage.begin(id)", **_QUIET)
+        _ends(parts, listen(answer, given, turn, **_QUIET))
+
+
+def _wire_buttons(chat: Chat, parts: Parts) -> None:
+    chatbot, textbox = parts.interface.chatbot, parts.interface.textbox
+    textbox.stop(chat.stop, [parts.conversation], None, **_NOW)
+    chatbot.undo(chat.undo, [parts.conversation, chatbot, textbox], parts.of(TURN), **_NOW)
     # Gradio's waste bin empties the chat on the screen alone; what it can mean here is a new one. See style.css, too.
     chatbot.clear(None, None, None, js="() => { location.href = '?'; }", **_QUIET)
-    restore = "(kept, typed) => assistantPage.restore(kept, typed)"
-    parts.kept.change(None, [parts.kept, textbox], [textbox, parts.kept], js=restore, **_QUIET)
-    went_on = parts.go_on.click(chat.go_on, [parts.conversation, *parts.settings], _drawn(parts), **_QUIET)
-    _draw_after(went_on, parts, after)
-    parts.earlier.click(chat.show_earlier, [parts.conversation, state], [chatbot, state], **_QUIET)
-
-
-def _settle_after(listen: Any, chat: Chat, parts: Parts, after: _After) -> None:
-    """Draws what is stored where the page shows something else, once ChatInterface has done what it does at an end."""
-    chatbot, state, textbox = parts.interface.chatbot, parts.interface.chatbot_state, parts.interface.textbox
-    freed = listen(None, None, None, js="() => assistantPage.free()", **_QUIET)
-    settled = freed.then(
-        chat.settle,
-        [parts.conversation, state],
-        [parts.conversation, chatbot, state, textbox, parts.kept, parts.notice, parts.go_on],
-        **_QUIET,
-    )
-    settled.then(after.attach.refresh, None, [parts.attach.chips, parts.attach.ids], **_QUIET)
-    _draw_after(settled.then(chat.attach, [parts.conversation], _drawn(parts), **_QUIET), parts, after)
-
-
-def _draw_after(event: Any, parts: Parts, after: _After) -> None:
-    """What a turn changes beside the chat."""
-    side = parts.side
-    event.then(after.panels.refresh, [parts.conversation], after.panels.drawn, **_QUIET)
-    event.then(after.side.follow, [parts.conversation, side.zone], [side.fresh], **_QUIET)
-
-
-def _drawn(parts: Parts) -> list[Any]:
-    """What a reply is drawn into by our own listeners."""
-    interface = parts.interface
-    return [interface.chatbot, interface.chatbot_state, interface.textbox, parts.go_on, parts.notice]
+    parts.earlier.click(chat.show_earlier, [parts.conversation, chatbot], [chatbot], **_QUIET)
 
 
 def head() -> str:

@@ -34,6 +34,7 @@ class Side(NamedTuple):
     done: gr.Textbox
     fresh: gr.Textbox
     act: gr.Button
+    untitled: gr.State
 
 
 class Attach(NamedTuple):
@@ -99,7 +100,8 @@ def side_bar() -> Side:
         done = gr.Textbox("", visible="hidden", label="Done", elem_id="done")
         fresh = gr.Textbox("", visible="hidden", label="Entries", elem_id="fresh")
         act = gr.Button("", visible="hidden", elem_id="act")
-    return Side(top, search, entries, data, zone, command, done, fresh, act)
+        untitled = gr.State("")
+    return Side(top, search, entries, data, zone, command, done, fresh, act, untitled)
 
 
 def attachments(ids: gr.Textbox) -> Attach:
@@ -170,15 +172,7 @@ def cost() -> Cost:
 # -- which listener answers to what ------------------------------------------------------------------------
 
 
-def wire_side_bar(demo: gr.Blocks, chat: Chat, side: Side, conversation: gr.Textbox) -> Sidebar:
-    listeners = Sidebar(chat.chats, chat.tabs)
-    demo.load(
-        listeners.load,
-        [conversation, side.zone],
-        [side.top, side.entries, side.data, side.zone],
-        js="() => assistantPage.opened()",
-        **QUIET,
-    )
+def wire_side_bar(listeners: Sidebar, side: Side, conversation: gr.Textbox) -> None:
     side.act.click(
         listeners.act,
         [side.command, conversation, side.zone],
@@ -196,10 +190,10 @@ def wire_side_bar(demo: gr.Blocks, chat: Chat, side: Side, conversation: gr.Text
         **QUIET,
     )
     side.done.change(None, [side.done], None, js="(text) => assistantPage.done(text)", **QUIET)
-    return listeners
+    side.untitled.change(listeners.follow, [conversation, side.untitled], [side.fresh], **QUIET)
 
 
-def wire_attachments(chat: Chat, attach: Attach, side: Side, model: Any) -> Attachments:
+def wire_attachments(chat: Chat, attach: Attach, side: Side, model: Any) -> None:
     listeners = Attachments(chat.waiting, lambda name: chat.header.info(name if isinstance(name, str) else ""))
     drawn = [attach.chips, attach.ids]
     attach.upload.upload(None, [attach.chips], [attach.chips], js="(chips) => assistantPage.reading(chips)", **QUIET)
@@ -209,7 +203,6 @@ def wire_attachments(chat: Chat, attach: Attach, side: Side, model: Any) -> Atta
     attach.detach.click(
         listeners.remove, [attach.command], drawn, js=f"() => [{_TAKE}]", trigger_mode="multiple", **QUIET
     )
-    return listeners
 
 
 def wire_settings(demo: gr.Blocks, chat: Chat, extras: Extras, header: gr.HTML, settings: list[Any]) -> Controls:
@@ -219,7 +212,6 @@ def wire_settings(demo: gr.Blocks, chat: Chat, extras: Extras, header: gr.HTML, 
     fitted = [header, temperature, top_p, max_tokens, effort]
     model.change(listeners.fit, [model], fitted, **NOW)
     demo.load(listeners.models, [model], [model, *fitted], **QUIET)
-    demo.load(listeners.presets, None, [extras.preset], **QUIET)
     extras.refresh.click(listeners.refresh, [model], [model, *fitted, extras.said], **QUIET)
     extras.preset.input(listeners.pick, [extras.preset, model], [*settings, extras.said], **QUIET)
     extras.save.click(listeners.save, [extras.name, *settings], [extras.preset, extras.name, extras.said], **QUIET)
@@ -234,7 +226,6 @@ class Panels:
     def __init__(self, chat: Chat, memory: Memory, cost: Cost, conversation: gr.Textbox) -> None:
         self._chat = chat
         self._memory, self._costs = MemoryPanel(chat.chats), Costs(chat.chats)
-        self.drawn = [*memory.drawn, cost.seen]
         self._wire(memory, cost, conversation)
 
     def _wire(self, memory: Memory, cost: Cost, conversation: gr.Textbox) -> None:
@@ -253,13 +244,16 @@ class Panels:
         cost.panel.expand(self._open_cost, [conversation], [cost.seen], **QUIET)
         cost.panel.collapse(self._close_cost, None, None, **NOW)
 
-    async def refresh(self, conversation: str, request: gr.Request) -> list[Any]:
-        """After a turn. Returns what `drawn` shows."""
+    async def after_turn(self, conversation: str, request: Any) -> dict[str, Any]:
+        """What stands open, as it is now."""
         standing = self._chat.tabs.of(request.session_hash).panels
-        seen: list[Any] = [gr.skip()] * 4
+        drawn: dict[str, Any] = {}
         if "memory" in standing:
             seen = await self._memory.show(conversation, request)
-        return [*seen, await self._costs.show(conversation, request) if "cost" in standing else gr.skip()]
+            drawn |= dict(zip(("memory", "summary", "limit", "memory_said"), seen, strict=True))
+        if "cost" in standing:
+            drawn["cost"] = await self._costs.show(conversation, request)
+        return drawn
 
     async def _open_memory(self, conversation: str, request: gr.Request) -> list[Any]:
         self._chat.tabs.of(request.session_hash).panels.add("memory")

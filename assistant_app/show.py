@@ -16,6 +16,7 @@ from assistant.store import StaleConversationError
 
 from . import words
 from .attachments import chips
+from .chatbot import is_text
 from .figures import footer
 
 Shown = dict[str, Any]
@@ -45,6 +46,22 @@ _LASTING = ("parameter_left_out", "profile_chosen", "profile_unknown")
 def message(role: str, text: str, turn_id: str, **metadata: str) -> Shown:
     """A chat message. Never a bare str: Gradio would take its indentation away (inspect.cleandoc)."""
     return {"role": role, "content": [{"type": "text", "text": text}], "metadata": {"id": turn_id, **metadata}}
+
+
+def said(text: Any) -> Shown:
+    """A user's message that is no turn yet."""
+    return {"role": "user", "content": [{"type": "text", "text": text if isinstance(text, str) else str(text or "")}]}
+
+
+def echo(history: Any, turns: int | None = None) -> list[Any] | None:
+    """What a page shows, to be drawn on the same page again: nobody else reads it. None where it is not of text alone,
+    and where it has grown to three times as many turns as `turns` and more: it is to be drawn anew then."""
+    if not is_text(history):
+        return None
+    if turns is not None and sum(each["role"] == "user" for each in history) >= 3 * turns:
+        return None
+    # Suggested questions belong to the last message alone.
+    return [{**each, "options": None} if each.get("options") else each for each in history]
 
 
 def plain(text: str) -> Shown:
@@ -254,7 +271,25 @@ def last_turn(history: Any, turns: Sequence[Turn]) -> str | None:
 
 def names_turn(given: Any) -> bool:
     """Whether a message of a history is one of a stored turn."""
-    return _metadata(given).get("id") is not None
+    return named(given) is not None
+
+
+def named(given: Any) -> str | None:
+    """The id of the turn that a message says it belongs to."""
+    id = _metadata(given).get("id")
+    return id if isinstance(id, str) else None
+
+
+def last_named(history: Any) -> str | None:
+    """The turn that the last message of a history with an id belongs to."""
+    return next(filter(None, map(named, reversed(history))), None) if isinstance(history, list) else None
+
+
+def names_all_turns(history: Any) -> bool:
+    """Whether each of a user's messages has the id of its turn: nothing has to be guessed from texts."""
+    return isinstance(history, list) and all(
+        isinstance(each, Mapping) and (each.get("role") != "user" or names_turn(each)) for each in history
+    )
 
 
 def _metadata(given: Any) -> Mapping[str, Any]:
@@ -270,25 +305,3 @@ def text_of(content: Any) -> str:
         return content
     parts = content if isinstance(content, list) else []
     return "".join(str(part.get("text", "")) for part in parts if isinstance(part, Mapping))
-
-
-def same(history: Any, stored: Sequence[Shown]) -> bool:
-    """Whether a page shows what is stored. It may show more notes than are stored (notices are not), and no less."""
-    given = [each for each in history if isinstance(each, Mapping)] if isinstance(history, list) else []
-    if any(_metadata(each).get("status") == "pending" for each in given):
-        return False
-    texts, notes = _essence(given)
-    wanted_texts, wanted_notes = _essence(stored)
-    return texts == wanted_texts and wanted_notes <= notes
-
-
-def _essence(shown: Iterable[Mapping[str, Any]]) -> tuple[list[tuple[Any, str]], set[Any]]:
-    texts: list[tuple[Any, str]] = []
-    notes: set[Any] = set()
-    for each in shown:
-        metadata = _metadata(each)
-        if metadata.get("log"):
-            notes.add((metadata.get("id"), metadata.get("log")))
-        elif not metadata.get("title"):
-            texts.append((each.get("role"), text_of(each)))
-    return texts, notes

@@ -16,6 +16,7 @@ import gradio as gr
 
 from assistant.chats import Chats, ConversationSummary
 from assistant.errors import AssistantError, InvalidRequestError
+from assistant.messages import new_id
 
 from . import show, words
 from .identity import owner_of
@@ -48,10 +49,40 @@ class Sidebar:
             "forget_all": self._forget_all,
         }
 
-    async def load(self, conversation: str, zone: str, request: gr.Request) -> list[Any]:
+    async def opened(self, conversation: str, zone: str, request: gr.Request) -> dict[str, Any]:
         """When the page is opened: the links at the top, the list, the data menu, and the browser's time zone."""
         language = words.reader(request)
-        return [_top(language), await self._found(conversation, zone, request), _data(language), zone]
+        self.tabs.of(request.session_hash).zone = zone
+        entries = await self._found(conversation, zone, request)
+        return {"top": _top(language), "entries": entries, "data": _data(language), "zone": zone}
+
+    async def after_turn(self, conversation: str, request: Any, first: bool) -> dict[str, Any]:
+        """The list as it is now. After a `first` turn, `untitled`: its title, which a model may be replacing."""
+        owner = owner_of(request)
+        drawn = {"fresh": await self._found(conversation, self.tabs.of(request.session_hash).zone, request)}
+        if first and self.chats.titles and conversation:
+            drawn["untitled"] = f"{new_id()} {(await asyncio.to_thread(self.chats.open, owner, conversation)).title}"
+        return drawn
+
+    async def follow(self, conversation: str, untitled: str, request: gr.Request) -> AsyncGenerator[Any, None]:
+        """The list again when the model has found a title for a new conversation."""
+        tab, owner = self.tabs.of(request.session_hash), owner_of(request)
+        # A generator that yields nothing would empty what it is wired to.
+        yield gr.skip()
+        try:
+            before = untitled.partition(" ")[2]
+            deadline = time.monotonic() + TITLE_PATIENCE
+            while not tab.gone and time.monotonic() < deadline:
+                opened = await asyncio.to_thread(self.chats.open, owner, conversation)
+                if opened.title != before:
+                    yield await self._found(conversation, tab.zone, request)
+                    return
+                if len(opened.turns) > 1 or opened.temporary:
+                    return
+                await asyncio.sleep(TITLE_LOOK)
+        except Exception as error:
+            if not isinstance(error, AssistantError):
+                logger.exception("app.follow_failed")
 
     async def _found(self, conversation: str, zone: str, request: gr.Request) -> Any:
         """The list, or what the tab's search finds; nothing where something else is searched for by then."""
@@ -67,33 +98,6 @@ class Sidebar:
         if tab.search != search:
             return gr.skip()
         return drawn(found, conversation, _today(zone), language, searched=bool(search))
-
-    async def follow(self, conversation: str, zone: str, request: gr.Request) -> AsyncGenerator[Any, None]:
-        """After a turn: the list now, and again when the model has found a title for a new conversation."""
-        tab, owner = self.tabs.of(request.session_hash), owner_of(request)
-        before = await self._title_to_come(owner, conversation)
-        yield await self._found(conversation, zone, request)
-        try:
-            deadline = time.monotonic() + TITLE_PATIENCE
-            while before is not None and time.monotonic() < deadline:
-                await asyncio.sleep(TITLE_LOOK)
-                now = await self._title_to_come(owner, conversation)
-                if now != before:
-                    yield await self._found(conversation, zone, request)
-                if now != before or tab.gone:
-                    return
-        except Exception:
-            logger.exception("app.follow_failed")
-
-    async def _title_to_come(self, owner: str, conversation: str) -> str | None:
-        """The title of a conversation that has had one turn; None for others, where no new one is to be expected."""
-        try:
-            opened = await asyncio.to_thread(self.chats.open, owner, conversation)
-        except Exception as error:
-            if not isinstance(error, AssistantError):
-                logger.exception("app.follow_failed")
-            return None
-        return opened.title if len(opened.turns) == 1 and not opened.temporary else None
 
     async def act(self, command: str, conversation: str, zone: str, request: gr.Request) -> list[Any]:
         """What a button of the side bar asks for, as JSON: {"do": …, …}. Returns the list and what the page does then,

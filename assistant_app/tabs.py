@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -13,37 +12,22 @@ _CAPACITY = 10_000
 
 
 @dataclass(slots=True)
-class Refused:
-    """A text that did not become a turn, and why, in the reader's language: it goes back into the text box."""
-
-    text: str
-    why: str
-
-
-@dataclass(slots=True)
 class Tab:
-    """`conversation` is the one it shows. `run`: what it watches. `stopping`: Stop was pressed before there was a run.
-
-    `stop_shown`: a listener of ours shows Stop, so one of ours takes it back. `order` keeps an undo and the drawing
-    that follows it in order: they come as two requests. `unfinished`: what was drawn last was a reply under way, so
-    whoever finds none any more draws its end. `settled`: it was just looked whether one is under way, and none was.
-    `window`: how many turns more than usual the page shows, because somebody asked for them.
-    `panels` are those that stand open, and are drawn anew after a turn. `search`: what the side bar was asked for.
+    """`conversation` is the one it shows. `run`: what it watches. `starting`: a turn is on its way into the store.
+    `stopping`: Stop was pressed before there was a run. `window`: how many turns more than usual the page shows,
+    because somebody asked for them. `panels` are those that stand open, and are drawn anew after a turn. `search`:
+    what the side bar was asked for. `zone`: the browser's time zone, in JavaScript's minutes behind UTC.
     """
 
     conversation: str = ""
     run: Run | None = None
     starting: bool = False
     stopping: bool = False
-    stop_shown: bool = False
     gone: bool = False
-    unfinished: bool = False
-    settled: bool = False
     window: int = 0
-    refused: Refused | None = None
     search: str = ""
+    zone: str = ""
     panels: set[str] = field(default_factory=set)
-    order: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def busy(self) -> bool:

@@ -25,6 +25,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "chat.textbox": ("Message", "Mensaje"),
     "chat.send": ("Send", "Enviar"),
     "chat.stop": ("Stop", "Detener"),
+    "chat.lost": (
+        "**The server does not answer.** What was said is kept: load the page again in a moment.",
+        "**El servidor no responde.** Lo dicho está guardado: vuelva a cargar la página en un momento.",
+    ),
     "chat.continue": ("Continue the answer", "Continuar la respuesta"),
     "chat.earlier": (
         "*{turns} earlier messages are not shown.* [Show earlier ones](#earlier)",

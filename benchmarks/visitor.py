@@ -185,17 +185,20 @@ class Visitor:
             raise Failed(f"listener {listener['id']} ({listener['api_name']})")
 
     def _script(self, listener: dict[str, Json]) -> None:
-        """What the page's own scripts write that the server will read."""
+        """What the page's own scripts write that the server will read: of those that begin a turn, a message's."""
         script = listener["js"] if isinstance(listener["js"], str) else ""
-        if "assistantPage.send(" in script:
-            self._values[listener["outputs"][0]] = script.split("'")[1]
-            known = self._values[listener["inputs"][0]]
-            if known:
-                self._query["c"] = known
+        if "assistantPage.send(" not in script:
+            return
+        text, chat, conversation = (self._values[id] for id in listener["inputs"])
+        if conversation:
+            self._query["c"] = conversation
+        said = {"role": "user", "content": [{"type": "text", "text": text}], "metadata": None, "options": None}
+        shown, box, sent, intent, *_ = listener["outputs"]
+        self._values |= {shown: [*(chat or []), said], box: "", sent: text, intent: "send"}
 
     async def _call(self, listener: dict[str, Json], trigger: int | None) -> None:
         data = [self._sent(id) for id in listener["inputs"]]
-        if "location.search" in str(listener["js"]) and data:
+        if "assistantPage.opened(" in str(listener["js"]):
             data[0] = self.conversation
         body = {"data": data, "event_data": None, "fn_index": listener["id"], "trigger_id": trigger}
         body["session_hash"] = self.session

@@ -27,10 +27,6 @@ _SLOW = ("test_notebooks", "test_browser", "test_browser_panels", "test_replicas
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {f"{name}.py": number for number, name in enumerate(_SLOW)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
-    for item in items:
-        if item.path.name.startswith("test_browser"):
-            # Chromium on a busy machine loses a click now and then while Gradio redraws. What is broken fails thrice.
-            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 @pytest.fixture(autouse=True)

@@ -136,7 +136,9 @@ def test_a_long_chat_goes_on_in_its_window(tmp_path: Path, monkeypatch: pytest.M
             shown = texts(visitor)
             assert len([each for each in shown if each.startswith("question")]) == show.WINDOW
             assert shown[1] == f"question {hidden}"
+            visitor.calls.clear()
             await visitor.submit("  one more\n    indented")
+            assert len(visitor.calls) == 1, "a turn is one request"
 
         visitor = visit(served, conversation, talk)
         assert "You said:   one more\n    indented" in texts(visitor)

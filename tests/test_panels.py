@@ -96,7 +96,7 @@ def test_a_command_that_is_none_and_a_store_that_fails_are_answered_in_words(
         raise StoreError("gone")
 
     monkeypatch.setattr(chats, "list", fail)
-    assert "could not be read" in asyncio.run(side.load("", "0", request_of()))[1]
+    assert "could not be read" in asyncio.run(side.opened("", "0", request_of()))["entries"]
 
 
 def test_what_is_searched_for_now_is_what_is_drawn(chats: Chats) -> None:
@@ -109,8 +109,9 @@ def test_what_is_searched_for_now_is_what_is_drawn(chats: Chats) -> None:
         entries, _ = await side.act(json.dumps({"do": "find", "search": "apples"}), "", "0", request_of())
         assert "apples" in entries
         assert "pears" not in entries
-        async for drawn in side.follow("x", "0", request_of()):
-            assert "pears" not in drawn
+        drawn = await side.after_turn("x", request_of(), False)
+        assert "apples" in drawn["fresh"]
+        assert "pears" not in drawn["fresh"]
 
     asyncio.run(scenario())
 
@@ -122,7 +123,7 @@ def test_a_title_that_comes_late_is_drawn(chats: Chats, monkeypatch: pytest.Monk
 
     async def scenario() -> list[str]:
         lists = []
-        async for drawn in Sidebar(chats, Tabs()).follow(id, "0", request_of()):
+        async for drawn in Sidebar(chats, Tabs()).follow(id, "1 apples", request_of()):
             lists.append(drawn)
             if len(lists) == 1:
                 chats.rename(owner, id, "All about fruit")
@@ -181,11 +182,11 @@ def test_a_retry_asks_the_same_with_the_same_documents(chats: Chats) -> None:
     id = said(chats, "me", "What is it?", documents=[document])
     (turn,) = chats.open("me", id).turns
     assert "&lt;notes&gt;.txt" in show.text_of(show.conversation([turn], "en")[1])
-    run = submit(chats, Asked("me", id, [], "something that a page made up", {}, "retry"))
+    run, _ = submit(chats, Asked("me", id, [], "something that a page made up", {}, "retry"))
     assert run.wait(10)
     assert run.turn.user == "What is it?"
     assert [each.name for each in run.turn.documents] == ["<notes>.txt"]
-    run = submit(chats, Asked("me", id, [], "Another question", {}, "edit"))
+    run, _ = submit(chats, Asked("me", id, [], "Another question", {}, "edit"))
     assert run.wait(10)
     assert (run.turn.user, len(run.turn.documents)) == ("Another question", 1)
 
@@ -193,11 +194,11 @@ def test_a_retry_asks_the_same_with_the_same_documents(chats: Chats) -> None:
 def test_a_long_text_of_the_page_becomes_a_document_and_a_script_s_does_not(chats: Chats) -> None:
     text = "word " * LONG_TEXT
     asked = Asked("me", chats.create("me").id, [], text, {}, "send", alone="Read it.")
-    run = submit(chats, asked)
+    run, _ = submit(chats, asked)
     assert run.wait(10)
     assert run.turn.user == "Read it."
     assert run.turn.documents[0].text == text
-    run = submit(chats, Asked("me", chats.create("me").id, [], text, {}))
+    run, _ = submit(chats, Asked("me", chats.create("me").id, [], text, {}))
     assert run.wait(10)
     assert (run.turn.user, run.turn.documents) == (text, ())
 

@@ -127,10 +127,8 @@ def chat_function(served: Served) -> int:
 
 
 def chat_data(served: Served, text: str, conversation: str = "") -> list[Any]:
-    """The inputs of the chat endpoint: message, history, conversation, and the rest as nobody touched it."""
-    inputs = served.demo.fns[chat_function(served)].inputs
-    message: Any = {"text": text, "files": []} if inputs[0].get_block_name() == "multimodaltextbox" else text
-    return [message, None, conversation, *[None] * (len(inputs) - 3)]
+    """The inputs of the chat endpoint: message, conversation, and the rest as nobody touched it."""
+    return [text, conversation, *[None] * (len(served.demo.fns[chat_function(served)].inputs) - 2)]
 
 
 @contextmanager
@@ -310,8 +308,6 @@ def inputs_for(block: Any, ana: Ana, text: str) -> Any:
         return ana.history()
     if kind == "state":
         return None
-    if kind == "multimodaltextbox":
-        return {"text": text, "files": []}
     return text if kind == "textbox" else None
 
 

@@ -1,0 +1,218 @@
+"""How a turn gets onto a page: begun, drawn while it runs, refused, or looked on at because it runs already."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import gradio as gr
+
+from assistant.chats import Chats, Conversation
+from assistant.errors import AssistantError
+from assistant.messages import Turn
+from assistant.runs import Run
+from assistant.store import ConversationNotFoundError
+
+from . import show, words
+from .asking import Asked, submit
+from .attachments import GoneError, Waiting
+from .chatbot import still
+from .frames import frame, locked, unlocked
+from .header import Header
+from .identity import owner_of, session_of
+from .settings import NAMES, fitting, to_settings
+from .tabs import Tab, Tabs
+from .watching import PATIENCE, can_continue, under_way, watch
+
+logger = logging.getLogger("assistant")
+
+Frames = AsyncGenerator[list[Any], None]
+# What a turn changes beside the chat, by names of parts: conversation, request, whether it was the first turn.
+Beside = Callable[[str, Any, bool], Awaitable[dict[str, Any]]]
+
+
+async def nothing_beside(conversation: str, request: Any, first: bool) -> dict[str, Any]:
+    return {}
+
+
+class Drawing:
+    """What the chat's listeners share. `beside` is asked when a turn has ended."""
+
+    def __init__(self, chats: Chats, header: Header, beside: Beside = nothing_beside) -> None:
+        self.chats = chats
+        self.header = header
+        self.beside = beside
+        self.tabs = Tabs()
+        self.waiting = Waiting()
+
+    async def turn(
+        self,
+        intent: str,
+        text: Any,
+        before: list[Any],
+        conversation: str,
+        request: Any,
+        chosen: Sequence[Any],
+        *,
+        seen: str | None = None,
+        attached: str = "",
+    ) -> Frames:
+        """From a text behind what the page shows before it to the end of its reply. See Asked."""
+        language, tab = words.reader(request), self.tab_of(request)
+        text = text if isinstance(text, str) else str(text or "")
+        try:
+            asked = Asked(
+                owner_of(request),
+                conversation or tab.conversation,
+                before,
+                text,
+                self.settings(chosen),
+                intent,
+                seen,
+                tuple(self.waiting.take(_session(request), attached)) if intent == "send" else (),
+                words.say("attach.pasted", language),
+                session_of(request),
+                alone=words.say("attach.alone", language),
+            )
+            run, turns = await self.begin(tab, _session(request), asked)
+            shown = show.echo(before, show.WINDOW + tab.window) if turns is None else None
+            if shown is None:
+                if turns is None:
+                    opened = await self.opened(tab, request, conversation)
+                    turns = opened.turns[:-1] if opened is not None else []
+                shown = show.window(turns, language, show.WINDOW + tab.window)
+        except Exception as error:
+            frames = self.refused(error, "" if intent == "retry" else text, conversation, request)
+        else:
+            frames = self.drawn(run, shown, tab, request)
+        async with aclosing(frames):
+            async for each in frames:
+                yield each
+
+    def settings(self, chosen: Sequence[Any]) -> dict[str, Any]:
+        """What the accordion holds. What the page does not show for the model is not sent."""
+        settings = to_settings(dict(zip(NAMES, chosen, strict=False)))
+        return fitting(settings, self.header.info(settings.get("model", "")))
+
+    async def begin(self, tab: Tab, session: str | None, asked: Asked) -> tuple[Run, Sequence[Turn] | None]:
+        """See `submit`. Also where the listener is cancelled meanwhile, by a page that was closed, the run begins."""
+        tab.starting, tab.stopping = True, False
+        work = asyncio.ensure_future(asyncio.to_thread(submit, self.chats, asked))
+
+        def begun(done: asyncio.Future[tuple[Run, Any]]) -> None:
+            tab.starting = False
+            if not done.cancelled() and done.exception() is None:
+                run, _ = done.result()
+                tab.conversation = run.conversation_id
+                self.waiting.remove(session, [each.id for each in asked.documents])
+                if tab.stopping:
+                    run.stop()
+
+        work.add_done_callback(begun)
+        return await asyncio.shield(work)
+
+    async def drawn(self, run: Run, before: list[Any], tab: Tab, request: Any, patience: float = PATIENCE) -> Frames:
+        """A run from here to its end, behind what the page shows before it; then what stands beside the chat."""
+        language = words.reader(request)
+        lock: Any = locked()
+        before = still([*before, show.message("user", show.user_text(run.turn), run.turn_id)])
+        try:
+            async with aclosing(watch(run, tab, patience)) as updates:
+                async for update in updates:
+                    shown = [*before, *show.live(update, language)]
+                    if not update.done:
+                        yield frame(chat=shown, textbox=lock)
+                        lock = None
+                        continue
+                    yield frame(
+                        conversation=run.conversation_id,
+                        chat=shown,
+                        textbox=unlocked(),
+                        go_on=gr.Button(visible=can_continue([update.turn])),
+                        **self.waits(request),
+                    )
+        except Exception as error:
+            yield frame(textbox=unlocked(), notice=explained(error, language))
+        if run.done and not tab.gone:
+            yield frame(**await self.stands_beside(run.conversation_id, request, run.intent.after is None))
+
+    async def stands_beside(self, conversation: str, request: Any, first: bool = False) -> dict[str, Any]:
+        try:
+            return await self.beside(conversation, request, first)
+        except Exception:
+            logger.exception("app.beside_failed")
+            return {}
+
+    def waits(self, request: Any) -> dict[str, Any]:
+        """The files that wait for the next message."""
+        chips, ids = self.waiting.shown(_session(request), words.reader(request))
+        return {"chips": chips, "attached": ids}
+
+    async def refused(self, error: Exception, text: str, conversation: str, request: Any) -> Frames:
+        """A text that did not become a turn: why, the text back in its box, and the chat as it is stored."""
+        language, tab = words.reader(request), self.tab_of(request)
+        drawn = {"textbox": unlocked(text), "notice": explained(error, language), **self.waits(request)}
+        opened = None
+        try:
+            opened = await self.opened(tab, request, conversation)
+        except Exception:
+            logger.exception("app.refused_failed")
+        if opened is None:
+            yield frame(**drawn, chat=[])
+            return
+        chat, button = self.window(opened.turns, tab, language), go_on_button(opened)
+        yield frame(**drawn, chat=chat, conversation=opened.id, go_on=button)
+        if under_way(opened):
+            async with aclosing(self.looked_on(opened, tab, request)) as frames:
+                async for each in frames:
+                    yield each
+
+    async def looked_on(self, opened: Conversation, tab: Tab, request: Any) -> Frames:
+        """A reply that was begun elsewhere."""
+        language = words.reader(request)
+        if opened.run is not None:
+            before = self.window(opened.turns[:-1], tab, language)
+            async with aclosing(self.drawn(opened.run, before, tab, request, patience=0)) as frames:
+                async for each in frames:
+                    yield each
+            return
+        # Another process writes it: as it gets into the store, once a second.
+        while opened.busy_for and opened.run is None and not tab.gone and not tab.busy:
+            yield frame(chat=self.window(opened.turns, tab, language))
+            await asyncio.sleep(1)
+            opened = await asyncio.to_thread(self.chats.open, opened.owner, opened.id)
+        # It has ended, perhaps between the drawing of the chat and now.
+        shown = self.window(opened.turns, tab, language)
+        yield frame(chat=shown, textbox=unlocked(), go_on=go_on_button(opened))
+
+    def window(self, turns: Sequence[Turn], tab: Tab, language: str) -> list[Any]:
+        return show.window(turns, language, show.WINDOW + tab.window)
+
+    def tab_of(self, request: Any) -> Tab:
+        return self.tabs.of(_session(request))
+
+    async def opened(self, tab: Tab, request: Any, conversation: str) -> Conversation | None:
+        """The tab's conversation; None where there is none of this owner's."""
+        try:
+            return await asyncio.to_thread(self.chats.open, owner_of(request), tab.conversation or conversation)
+        except ConversationNotFoundError:
+            return None
+
+
+def explained(error: BaseException, language: str) -> str:
+    if isinstance(error, GoneError):
+        return words.say("attach.gone", language)
+    if not isinstance(error, AssistantError):
+        logger.error("app.unexpected", exc_info=error)
+    return show.explained(error, language)
+
+
+def go_on_button(opened: Conversation) -> Any:
+    return gr.Button(visible=not under_way(opened) and can_continue(opened.turns))
+
+
+def _session(request: Any) -> str | None:
+    return getattr(request, "session_hash", None)
