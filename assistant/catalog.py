@@ -43,35 +43,34 @@ _PROVIDER_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD per million tokens. Above `above` input tokens the `_above` prices hold for the whole request."""
+    """USD per million tokens. Above `above` input tokens the `_above` prices hold for the whole request.
+
+    `cache_read` None: tokens from the cache cost what others cost. `cache_write` is how many times the input price a
+    token costs that goes into the cache (for 5 minutes, the only lifetime we ask for); `regional` how many times as
+    much everything costs outside a global profile.
+    """
 
     input: float
     output: float
     cache_read: float | None = None
+    cache_write: float = 1.0
     regional: float = 1.0
     above: int | None = None
     input_above: float | None = None
     output_above: float | None = None
     cache_read_above: float | None = None
 
-    def cost(self, usage: Usage, *, regional: bool) -> float | None:
-        """USD for one reply; None where a part of it has no known price.
-
-        A cache write costs 1.25 times the input price (5 minutes' lifetime, the only one we ask for).
-        """
+    def cost(self, usage: Usage, *, regional: bool) -> float:
+        """USD for one reply."""
         long = self.above is not None and usage.total_input_tokens > self.above
         per_input = self.input_above if long and self.input_above is not None else self.input
         per_output = self.output_above if long and self.output_above is not None else self.output
         per_read = self.cache_read_above if long and self.cache_read_above is not None else self.cache_read
-        if per_read is None:
-            if usage.cache_read_tokens:
-                return None
-            per_read = 0.0
         dollars = (
             usage.input_tokens * per_input
             + usage.output_tokens * per_output
-            + usage.cache_read_tokens * per_read
-            + usage.cache_write_tokens * per_input * 1.25
+            + usage.cache_read_tokens * (per_input if per_read is None else per_read)
+            + usage.cache_write_tokens * per_input * self.cache_write
         )
         return dollars * (self.regional if regional else 1.0) / 1_000_000
 
@@ -122,7 +121,11 @@ class ModelInfo:
 
     def cost(self, usage: Usage) -> float | None:
         """USD for one reply; None where the price is not known."""
-        current = library_cost(self.id, usage)
+        id = self.id
+        if id.startswith("arn:"):
+            # An ARN may tell nothing of its model.
+            id = f"{'' if self.regional else 'global.'}{base_id(self.name) or self.name}"
+        current = library_cost(id, usage)
         if current is not None:
             return current
         return self.price.cost(usage, regional=self.regional) if self.price else None
@@ -221,7 +224,7 @@ def model_info(model: str) -> ModelInfo:
         name=parts.name,
         price=price,
         # Within a geography a token costs more; a base id is served in its own region, at the same surcharge.
-        regional=parts.geography not in (None, "global"),
+        regional=parts.geography != "global",
         **known,
     )
 

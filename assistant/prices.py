@@ -44,7 +44,7 @@ def load() -> bool:
 
 def library_cost(model: str, usage: Usage) -> float | None:
     """USD for one reply of a Bedrock model id; None where the library is not loaded or does not know the model."""
-    if _calculate is None or model.startswith("arn:"):
+    if _calculate is None:
         return None
     try:
         return float(_calculate(model, usage).total_price)

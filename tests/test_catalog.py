@@ -94,6 +94,8 @@ def test_costs_follow_geography_cache_and_length() -> None:
     assert everywhere == pytest.approx(5 + 2.5 + 0.5 + 0.625)
     assert model_info("eu.anthropic.claude-opus-4-7").cost(usage) == pytest.approx(everywhere * 1.1)
     short, long = Usage(100_000, 0), Usage(100_001, 0)
+    nova = Usage(1_000_000, 0, cache_read_tokens=1_000_000, cache_write_tokens=1_000_000)
+    assert model_info("amazon.nova-lite-v1:0").cost(nova) == pytest.approx(0.06 + 0.015 + 0.06)
     haiku = model_info("global.anthropic.claude-haiku-5-5")
     assert haiku.cost(short) == pytest.approx(0.01)
     assert haiku.cost(long) == pytest.approx(0.0500005)
@@ -101,7 +103,6 @@ def test_costs_follow_geography_cache_and_length() -> None:
 
 def test_an_unknown_price_is_none_and_never_zero() -> None:
     assert model_info("moonshotai.kimi-k9").cost(Usage(10, 10)) is None
-    assert model_info("amazon.nova-lite-v1:0").cost(Usage(10, 10, cache_read_tokens=5)) is None
     assert (Usage(1, 1, cost=None) + Usage(1, 1, cost=0.5)).cost is None
 
 

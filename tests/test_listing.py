@@ -144,7 +144,7 @@ def profile(*arns: str, **fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("regions", "regional"),
-    [(["us-east-1"], False), (["us-east-1", "us-west-2"], True), (["us-east-1", ""], False)],
+    [(["us-east-1"], True), (["us-east-1", "us-west-2"], True), (["us-east-1", ""], False)],
     ids=["one region", "a geography", "global"],
 )
 def test_a_profile_costs_more_where_it_stays_within_a_geography(regions: list[str], regional: bool) -> None:

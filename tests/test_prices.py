@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -52,17 +53,32 @@ def test_a_model_it_does_not_know_falls_back_and_an_unknown_one_stays_unknown(li
     assert model_info(arn).cost(Usage(1_000_000)) == pytest.approx(5.5)
 
 
+PLAIN = Usage(1000, 1000)
+CACHED = Usage(1000, 1000, 5000, 7000)
+LONG = Usage(1000, 1000, 300_000, 70_000)
+
+
 def test_the_table_agrees_with_the_library_on_what_both_know() -> None:
     """A price that changed shows here first: update models.toml and its date."""
-    plain = Usage(1000, 1000)
-    ids = [f"global.{model}" if "global" in model_info(model).geographies else model for model in known_models()]
-    table = {model: model_info(model).cost(plain) for model in ids}
+    ids = [*known_models()]
+    ids += [f"{geography}.{base}" for base in ids for geography in model_info(base).geographies]
+    used = [(model, usage) for model in ids for usage in (PLAIN, CACHED, LONG)]
+    table = [model_info(model).price.cost(usage, regional=model_info(model).regional) for model, usage in used]
     assert prices.load()
-    known = {model: prices.library_cost(model, plain) for model in ids}
-    differing = {
-        model: (table[model], known[model])
-        for model in ids
-        if table[model] is not None and known[model] is not None and table[model] != pytest.approx(known[model])
-    }
-    assert differing == {}
-    assert sum(cost is not None for cost in known.values()) > 15
+    known = [prices.library_cost(model, usage) for model, usage in used]
+    differing = [
+        (model, usage, ours, theirs)
+        for (model, usage), ours, theirs in zip(used, table, known, strict=True)
+        if theirs is not None and ours != pytest.approx(theirs)
+    ]
+    assert differing == []
+    assert sum(cost is not None for cost in known) > 300
+
+
+def test_the_library_is_asked_for_the_model_behind_an_arn(library: None, mocker) -> None:
+    asked = mocker.patch.object(prices, "_calculate", return_value=mocker.Mock(total_price="7.5"))
+    profile = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/x1y2z3"
+    behind = replace(model_info("global.anthropic.claude-opus-4-7"), id=profile)
+    assert behind.cost(USAGE) == replace(behind, regional=True).cost(USAGE) == 7.5
+    models = [call.args[0] for call in asked.call_args_list]
+    assert models == ["global.anthropic.claude-opus-4-7", "anthropic.claude-opus-4-7"]

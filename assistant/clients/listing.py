@@ -135,8 +135,7 @@ def is_application_profile(model: str) -> bool:
 
 def _is_regional(profile: Mapping[str, Any]) -> bool:
     """Whether a profile stays within a geography: the destinations of a global one hold an ARN without a region."""
-    regions = {entry["modelArn"].split(":")[3] for entry in profile["models"]}
-    return len(regions) > 1 and "" not in regions
+    return all(entry["modelArn"].split(":")[3] for entry in profile["models"])
 
 
 def _chats(summary: dict[str, Any], now: float) -> bool:
@@ -156,14 +155,13 @@ def _info(model: str, summary: dict[str, Any]) -> ModelInfo:
     # The rules are those of the model behind the id: an application profile's own id tells nothing.
     known = model_info(summary["modelId"])
     inputs = summary.get("inputModalities", ())
-    geography = split_model_id(model).geography
     return replace(
         known,
         id=model,
         provider=summary.get("providerName") or known.provider,
         images=known.images or "IMAGE" in inputs,
         legacy=summary.get("modelLifecycle", {}).get("status") == "LEGACY",
-        regional=geography not in (None, "global"),
+        regional=split_model_id(model).geography != "global",
     )
 
 
