@@ -15,6 +15,7 @@ from .prices import library_cost
 
 Sampling = Literal["both", "one", "none"]
 Thinking = Literal["no", "optional", "default", "always"]
+Reasoning = Literal["output_config", "reasoning_effort", "reasoning_config"]
 
 # Inference-profile prefixes in use; the model's own name can hold dots, so dots are not counted.
 GEOGRAPHIES = ("us-gov", "us", "eu", "apac", "global", "jp", "au", "ca", "in")
@@ -80,7 +81,8 @@ class ModelInfo:
     """What is known of one model. None means not known: such a value is not checked.
 
     `id` is what is sent. `sampling` tells whether temperature and top_p are taken ("both", only "one" of them, "none").
-    `max_temperature` is inclusive. `efforts` are the levels that `effort` may have. `cache_minimum` is in tokens: a
+    `max_temperature` is inclusive. `efforts` are the levels that `effort` may have, `reasoning` the field that carries
+    them. `cache_minimum` is in tokens: a
     shorter prefix is not cached. `legacy` models still answer and will go.
     """
 
@@ -95,6 +97,7 @@ class ModelInfo:
     thinking: Thinking = "no"
     thinking_on: str | None = None
     thinking_off: str | None = None
+    reasoning: Reasoning = "output_config"
     images: bool = False
     documents: bool = False
     prefill: bool = False
@@ -160,8 +163,9 @@ def split_model_id(model: str) -> ModelId:
     provider, dot, name = rest.partition(".")
     if not dot or provider not in _PROVIDER_NAMES:
         provider, name = "", rest
-    name = re.sub(r"-v\d+(:\d+)*(:\d+k)?$", "", name) if re.search(r"[a-z]-.*-v\d", name) else name
-    name = re.sub(r"(-\d{8})$", "", name) if not _is_retired(name) else name
+    if not _is_retired(name):
+        name = re.sub(r"(-v\d+|-v?\d+(:\d+)+k?)$", "", name)
+        name = re.sub(r"-\d{8}$", "", name)
     return ModelId(model, geography, provider or None, name)
 
 
@@ -189,10 +193,13 @@ def successor(model: str) -> str | None:
 def _row(name: str) -> dict[str, Any] | None:
     rows: dict[str, dict[str, Any]] = {row["match"]: row for row in _data()["model"]}
     match = _longest_match(name, list(rows))
+    if match is None:
+        provider, _, rest = name.partition("-")
+        # "deepseek-r1", as people call it; on Bedrock it is "r1" of "deepseek".
+        row = _row(rest) if provider in _PROVIDER_NAMES and rest else None
+        return row if row and row.get("id", "").startswith(f"{provider}.") else None
     # "claude-opus-5" must not lend its rules to a future "claude-opus-50" or "claude-opus-5-9".
-    if match is None or _is_other_version(name, match):
-        return None
-    return rows[match]
+    return None if _is_other_version(name, match) else rows[match]
 
 
 def _is_other_version(name: str, match: str) -> bool:
@@ -233,6 +240,24 @@ def base_id(name: str) -> str | None:
     """The base id behind a short name ("claude-haiku-4-5", "nova-lite"); None where it is not in models.toml."""
     row = _row(name)
     return row.get("id") if row else None
+
+
+def full_id(model: str) -> str:
+    """The id on Bedrock for a name that leaves out provider, date or version; anything else as it is."""
+    parts = split_model_id(model)
+    base = base_id(parts.name)
+    if base is None or model.startswith("arn:"):
+        return model
+    prefix = f"{parts.geography}." if parts.geography else ""
+    short = parts.provider is None or model == f"{prefix}{parts.provider}.{parts.name}"
+    return f"{prefix}{base}" if short else model
+
+
+def similar_names(name: str) -> list[str]:
+    """Short names of models.toml that look like a misspelt one, the likeliest first."""
+    import difflib
+
+    return difflib.get_close_matches(name.lower(), [model_info(model).name for model in known_models()], cutoff=0.7)
 
 
 def known_models() -> list[str]:

@@ -20,9 +20,16 @@ class UsageSoFar:
     usage: Usage
 
 
+@dataclass(frozen=True, slots=True)
+class CalledAs:
+    """What a source yields when another id than the one at first turns out to be the one that the model has."""
+
+    model: str
+
+
 # What a client yields: a plain str is a text delta. It is the hot path, a thousand times a reply, and an
 # object for each would cost more than reading it off the wire.
-SourceItem = str | Event | UsageSoFar
+SourceItem = str | Event | UsageSoFar | CalledAs
 Source = Callable[["CancelToken"], Iterator[SourceItem]]
 
 
@@ -148,6 +155,9 @@ class ReplyState:
     def _take(self, item: SourceItem) -> None:
         if isinstance(item, UsageSoFar):
             self.usage = item.usage
+            return
+        if isinstance(item, CalledAs):
+            self.model = item.model
             return
         if isinstance(item, Notice):
             self.notices.append(item)

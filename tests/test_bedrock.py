@@ -13,8 +13,8 @@ from assistant import BedrockClient, InvalidRequestError, ModelAccessError, Mode
 from assistant.clients.rules import LEARNED
 from assistant.messages import Message, Notice, ThinkingDelta, Usage
 from tests.bedrock_errors import NO_TEMPERATURE
-from tests.bedrock_server import BedrockServer, Fault, Recorded, Reply
-from tests.wires import CLAUDE, NOVA, both_wires, caught, client_of, session_of, set_environment
+from tests.bedrock_server import BedrockServer, Fault, Reply
+from tests.wires import CLAUDE, NOVA, both_wires, caught, client_of, inferences, session_of, set_environment
 
 OPUS = "us.anthropic.claude-opus-4-7"
 TEAM = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6"
@@ -53,10 +53,6 @@ def codes(notices: list[Notice]) -> list[str]:
     return [notice.code for notice in notices]
 
 
-def inferences(server: BedrockServer) -> list[Recorded]:
-    return [recorded for recorded in server.requests if recorded.path.startswith("/model/")]
-
-
 # --- which model ------------------------------------------------------------------------------------------------------
 
 
@@ -73,6 +69,11 @@ def inferences(server: BedrockServer) -> list[Recorded]:
         (NOVA, NOVA, False),
         ("us.amazon.nova-lite-v1:0", "us.amazon.nova-lite-v1:0", False),
         ("moonshotai.kimi-k2.5", "moonshotai.kimi-k2.5", False),
+        ("gpt-oss-120b", "openai.gpt-oss-120b-1:0", False),
+        ("deepseek-r1", "us.deepseek.r1-v1:0", False),
+        ("qwen.qwen3-32b", "qwen.qwen3-32b-v1:0", False),
+        ("us.anthropic.claude-haiku-4-5", CLAUDE, False),
+        ("global.claude-opus-4-7", "global.anthropic.claude-opus-4-7", False),
         ("us.meta.llama3-3-70b-instruct-v1:0", "us.meta.llama3-3-70b-instruct-v1:0", False),
         (f"arn:aws:bedrock:us-east-1:123456789012:inference-profile/{OPUS}", None, False),
         (f"arn:aws:bedrock:us-east-1::foundation-model/{NOVA}", None, False),
@@ -90,6 +91,63 @@ def test_the_model_that_is_asked_for_is_the_model_that_is_called(
     assert codes(reply.notices) == (["profile_chosen"] if notice else [])
     if notice:
         assert reply.notices[0].values == {"model": asked, "profile": called}
+
+
+@pytest.fixture
+def newer(server: BedrockServer) -> Iterator[None]:
+    """Models that came out after models.toml was written."""
+    kept = list(server.models), list(server.profiles)
+    for model, provider in (("anthropic.claude-opus-9-20280101-v1:0", "Anthropic"), ("amazon.nova-9", "Amazon")):
+        server.models.append(
+            server.models[0] | {"modelId": model, "modelArn": f"arn:m/{model}", "providerName": provider}
+        )
+        for geography in ("global", "us", "eu"):
+            profile = server.profiles[0] | {
+                "inferenceProfileId": f"{geography}.{model}",
+                "inferenceProfileArn": f"arn:p/{geography}.{model}",
+                "models": [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{model}"}],
+            }
+            server.profiles.append(profile)
+    yield
+    server.models[:], server.profiles[:] = kept
+
+
+@pytest.mark.parametrize(
+    ("asked", "called"),
+    [
+        ("anthropic.claude-opus-9-20280101-v1:0", "us.anthropic.claude-opus-9-20280101-v1:0"),
+        ("claude-opus-9", "us.anthropic.claude-opus-9-20280101-v1:0"),
+        ("amazon.nova-9", "us.amazon.nova-9"),
+        ("nova-9", "us.amazon.nova-9"),
+    ],
+)
+def test_the_accounts_list_tells_the_profile_of_a_model_that_the_package_does_not_know(
+    asked: str, called: str, newer: None, server: BedrockServer
+) -> None:
+    client = client_of()
+    reply = client.complete("hola", model=asked)
+    assert (str(reply), reply.model) == (f"model={called} text=hola", called)
+    assert [notice.values for notice in reply.notices] == [{"model": asked, "profile": called}]
+    assert len(inferences(server)) == 2
+    assert client.complete("hola", model=asked).model == called
+    assert len(inferences(server)) == 3, "what was found costs no request any more"
+
+
+def test_the_accounts_list_never_gives_another_model_or_another_geography(newer: None, server: BedrockServer) -> None:
+    client = client_of()
+    for asked in ("ap.amazon.nova-9", "jp.amazon.nova-9", "nova-99", "claude-opus-9-1", "deepseek.nova-9"):
+        with pytest.raises(ModelNotFoundError):
+            client.complete("hola", model=asked)
+    server.deny.add("ListFoundationModels")
+    with pytest.raises(ModelNotFoundError):
+        client_of().complete("hola", model="amazon.nova-9")
+    assert len(inferences(server)) == 6
+
+
+def test_a_name_that_does_not_exist_comes_back_with_those_that_look_like_it(client: BedrockClient) -> None:
+    with pytest.raises(ModelNotFoundError) as error:
+        client.complete("hola", model="Claude-Haiku-45")
+    assert error.value.hint.startswith('Did you mean "claude-haiku-4-5"')
 
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.5}, {"max_tokens": 5, "stop_sequences": ("x",)}])
@@ -184,6 +242,8 @@ def test_what_a_model_does_not_take_is_not_sent_and_is_told(
         (CLAUDE, {"thinking": True, "max_tokens": 1025}, {"type": "enabled", "budget_tokens": 1024}, None, []),
         (CLAUDE, {"thinking": True, "max_tokens": 500}, {}, None, ["thinking"]),
         (NOVA, {"thinking": True}, {}, None, ["thinking"]),
+        ("us.anthropic.claude-haiku-5-5", {"thinking": False, "effort": "max"}, {}, "max", ["thinking"]),
+        ("us.anthropic.claude-haiku-5-5", {"thinking": False, "effort": "high"}, {"type": "disabled"}, "high", []),
         (OPUS, {"effort": "xhigh"}, {}, "xhigh", []),
         ("us.anthropic.claude-sonnet-4-6", {"effort": "xhigh"}, {}, None, ["effort"]),
         ("us.anthropic.claude-sonnet-4-6", {"effort": "low"}, {}, "low", []),
@@ -207,6 +267,37 @@ def test_effort_and_thinking_go_where_they_are_understood(
     assert [notice.values["parameter"] for notice in reply.notices] == left_out
 
 
+NOVA_2, GPT_OSS = "us.amazon.nova-2-lite-v1:0", "openai.gpt-oss-120b-1:0"
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "fields", "left_out"),
+    [
+        (NOVA_2, {"effort": "low"}, {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "low"}}, []),
+        (NOVA_2, {"thinking": True}, {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "medium"}}, []),
+        (NOVA_2, {"thinking": False}, None, []),
+        (NOVA_2, {"effort": "high"}, None, ["effort"]),
+        (GPT_OSS, {"effort": "high"}, {"reasoning_effort": "high"}, []),
+        (GPT_OSS, {"thinking": False}, None, ["thinking"]),
+        (GPT_OSS, {}, None, []),
+    ],
+)
+def test_effort_goes_into_the_field_that_a_model_of_converse_has_for_it(
+    model: str,
+    asked: dict[str, Any],
+    fields: dict[str, Any] | None,
+    left_out: list[str],
+    client: BedrockClient,
+    server: BedrockServer,
+) -> None:
+    reply = client.complete("hola", model=model, **asked)
+    (recorded,) = server.requests
+    assert recorded.body.get("additionalModelRequestFields") == fields
+    assert "outputConfig" not in recorded.body
+    assert [notice.values["parameter"] for notice in reply.notices] == left_out
+    assert recorded.asked.max_tokens == (8192 if fields or model == GPT_OSS else 1024)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -221,6 +312,8 @@ def test_effort_and_thinking_go_where_they_are_understood(
         {"stop_sequences": [""]},
         {"effort": "enormous"},
         {"extra": {"temprature": 1}},
+        {"extra": ["top_k"]},
+        {"extra": {"top_k": "many"}},
     ],
     ids=str,
 )

@@ -37,6 +37,11 @@ NO, YES = False, True
         ("", 200, "", ServiceError, YES),
         ("overloaded_error", 200, "Overloaded", ServiceError, YES),
         ("rate_limit_error", 200, "slow down", ThrottledError, YES),
+        ("403", 403, "<html><body>Blocked by policy</body></html>", ServiceError, NO),
+        ("", 404, "<!DOCTYPE html><p>nothing here</p>", ServiceError, NO),
+        ("302", 302, "Found", ServiceError, NO),
+        ("407", 407, "Proxy Authentication Required", ServiceError, NO),
+        ("", 502, "<html>Bad gateway</html>", ServiceError, YES),
         ("ServiceQuotaExceededException", 400, "quota", ThrottledError, NO),
         ("ValidationException", 400, "Input is too long for requested model.", ContextTooLongError, NO),
         ("ValidationException", 400, "prompt is too long: 250000 tokens > 200000 maximum", ContextTooLongError, NO),
@@ -85,6 +90,12 @@ def test_a_passing_failure_after_text_is_an_interruption_and_never_retried() -> 
     assert isinstance(error.__cause__, ThrottledError)
     wrong = service_error("validationException", "no", status=200, shown=True)
     assert type(wrong) is InvalidRequestError
+
+
+def test_a_page_of_a_proxy_is_not_taken_for_the_services_word() -> None:
+    error = service_error("", "<html>\n<p>Blocked <b>by</b>\n policy</p></html>", status=403, model="m", region="r")
+    assert error.message.endswith("with HTTP status 403: Blocked by policy")
+    assert "HTTPS_PROXY" in error.hint
 
 
 def test_a_broken_connection_keeps_its_cause() -> None:

@@ -51,6 +51,12 @@ def request(info: ModelInfo = HAIKU, **fields: Any) -> Request:
             "reasoning_effort",
         ),
         ("#: extraneous key [k] is not permitted", {"extra": {"k": 1}}, "k"),
+        ("#: extraneous key [reasoningConfig] is not permitted", {"effort": "low"}, "effort"),
+        (
+            '"thinking.type.disabled" is not supported with effort "xhigh".',
+            {"thinking": {"type": "disabled"}, "effort": "xhigh"},
+            "thinking",
+        ),
         ("#: extraneous key [topK] is not permitted", {"extra": {"k": 1}}, None),
         ("temperature: Input should be less than or equal to 1", {"temperature": 1.0}, None),
         ("Input is too long for requested model.", {"temperature": 1.0}, None),
@@ -95,7 +101,7 @@ def test_whatever_was_learned_is_left_out_and_told(parameter: str) -> None:
     ],
 )
 def test_max_tokens_unset_leaves_room_for_thinking(info: ModelInfo, thinking: bool | None, tokens: int) -> None:
-    assert default_max_tokens(info, thinking) == tokens
+    assert default_max_tokens(info, Wishes(thinking=thinking)) == tokens
 
 
 @pytest.mark.parametrize(

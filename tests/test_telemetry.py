@@ -57,13 +57,14 @@ def test_a_reply_is_one_span_with_tokens_and_no_text(
 ) -> None:
     server.script(Fault("ThrottlingException"), Reply(text="SECRET answer", input_tokens=11, output_tokens=7))
     with trace.get_tracer("test").start_as_current_span("caller") as caller:
-        reply = client().complete("SECRET question", model=model, max_tokens=50)
+        reply = client().complete("SECRET question", model=model, max_tokens=50, temperature=0.5)
     span = next(span for span in spans.get_finished_spans() if span.name.startswith("chat "))
     found = dict(span.attributes or {})
     assert span.name == f"chat {reply.model}"
     assert span.parent is not None
     assert span.parent.span_id == caller.get_span_context().span_id
     assert (found["gen_ai.provider.name"], found["gen_ai.request.max_tokens"]) == ("aws.bedrock", 50)
+    assert found["gen_ai.request.temperature"] == 0.5
     assert (found["gen_ai.usage.input_tokens"], found["gen_ai.usage.output_tokens"]) == (11, 7)
     assert (found["assistant.attempts"], found["gen_ai.response.finish_reasons"]) == (2, ("end_turn",))
     assert found["gen_ai.response.time_to_first_chunk"] >= 0

@@ -12,7 +12,8 @@ from assistant.buffers import BufferMemory
 from assistant.clients.helpers import HELPERS
 from assistant.clients.retry import RetryPolicy
 from assistant.reply import CancelToken, Reply
-from tests.bedrock_server import BedrockServer
+from tests.bedrock_script import STREAMING
+from tests.bedrock_server import BedrockServer, Recorded
 
 CLAUDE = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 NOVA = "amazon.nova-lite-v1:0"
@@ -55,6 +56,11 @@ def session_of(client: BedrockClient, model: str) -> ChatSession:
 def set_environment(monkeypatch: pytest.MonkeyPatch, values: Mapping[str, str]) -> None:
     for name, value in values.items():
         monkeypatch.setenv(name, value)
+
+
+def inferences(server: BedrockServer) -> list[Recorded]:
+    """The requests that ask a model, without those that list or count."""
+    return [recorded for recorded in server.requests if recorded.operation in STREAMING]
 
 
 def nothing_left(server: BedrockServer, *, idle: int = 0) -> bool:

@@ -9,18 +9,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..catalog import ModelInfo, base_id, model_info, split_model_id
-from ..errors import AssistantError, CredentialsError, InvalidRequestError, ServiceError
+from ..catalog import ModelInfo, base_id, full_id, model_info, split_model_id
+from ..errors import AssistantError, CredentialsError, InvalidRequestError, ModelNotFoundError, ServiceError
 from ..messages import Completed, Message, Notice, ThinkingDelta, TokenCount
 from ..prices import load as load_prices
-from ..reply import CancelToken, Reply, SourceItem
+from ..reply import CalledAs, CancelToken, Reply, SourceItem
 from ..tokens import estimate_tokens
 from .aws import AwsSetup
 from .base import Effort, Messages, as_messages, environment
 from .claude import ClaudeWire
 from .converse import ConverseWire, translate
 from .helpers import wait_for
-from .listing import DENIED_SECONDS, Listing, Profiles, is_application_profile, list_models, nearest_profile
+from .listing import (
+    DENIED_SECONDS,
+    Listing,
+    Profiles,
+    is_application_profile,
+    list_models,
+    nearest_profile,
+    offered_as,
+)
 from .retry import RetryPolicy
 from .rules import LEARNED, Wishes, check, default_max_tokens, fit, fit_messages, refused_parameter
 from .telemetry import observe
@@ -84,6 +92,7 @@ class BedrockClient:
         self._lock = threading.Lock()
         self._listing: tuple[float, Listing] | None = None
         self._profiles = Profiles()
+        self._found: dict[str, str] = {}
         self._control: Any = None
 
     @property
@@ -111,18 +120,16 @@ class BedrockClient:
             model = environment("MODEL") or DEFAULT_MODEL
         info = model_info(model)
         parts = split_model_id(model)
-        if parts.opaque or parts.geography or model.startswith("arn:"):
+        if parts.opaque or model.startswith("arn:"):
             return self._profiles.known(model) or info if is_application_profile(model) else info, []
-        base = model if parts.provider else base_id(parts.name) or model
-        geography = None if info.on_demand else nearest_profile(info, self.region)
-        if geography is None:
-            return model_info(base), []
-        profile = f"{geography}.{base}"
-        if not parts.provider:
-            # Whoever uses a short name leaves the rest to us.
-            return model_info(profile), []
-        text = f"{base} is offered through inference profiles: {profile} is used."
-        return model_info(profile), [Notice("profile_chosen", text, {"model": base, "profile": profile})]
+        with self._lock:
+            whole = self._found.get(model) or full_id(model)
+        if split_model_id(whole).geography is None:
+            geography = None if info.on_demand else nearest_profile(info, self.region)
+            whole = f"{geography}.{whole}" if geography else whole
+        chosen = parts.provider and not parts.geography and split_model_id(whole).geography
+        # Whoever uses a short name leaves the rest to us.
+        return model_info(whole), [_profile_chosen(model, whole)] if chosen else []
 
     def model_info(self, model: str | None = None) -> ModelInfo:
         """What is known of a model (None: the default one), by the id that would be called. Makes no request."""
@@ -150,6 +157,7 @@ class BedrockClient:
         of range and ModelNotFoundError for retired models, before anything is sent: here, but at the first step for an
         application inference profile that has not been looked up yet.
         """
+        model = model or environment("MODEL") or DEFAULT_MODEL
         info, notices = self.resolve(model)
         given = as_messages(messages)
         wishes = Wishes(max_tokens, temperature, top_p, tuple(stop_sequences), effort, thinking, extra)
@@ -159,21 +167,20 @@ class BedrockClient:
             request = Request(info, self.region, tuple(given), max_tokens or info.default_max_tokens, system or None)
         else:
             request = self._request(info, given, system, wishes)
+        turn = _Turn(self, model, request, wishes)
 
         def source(token: CancelToken) -> Iterator[SourceItem]:
             yield from notices
-            fitting = request
             if unknown:
                 found = wait_for(lambda: self._profiles.look_up(self._control_client, info.id), token)
                 if found is None:
                     return
                 yield from found[1]
-                fitting = self._request(found[0], given, system, wishes)
-            turn = _Turn(self, fitting, wishes, token)
-            yield from self.retry.run(token, turn.attempt)
+                turn.request = self._request(found[0], given, system, wishes)
+            yield from self.retry.run(token, lambda: turn.attempt(token))
 
         reply = Reply(source, model=info.id)
-        observe(reply, request)
+        observe(reply, lambda: turn.sent)
         return reply
 
     def _request(self, info: ModelInfo, messages: list[Message], system: str | None, wishes: Wishes) -> Request:
@@ -183,7 +190,7 @@ class BedrockClient:
             info=info,
             region=self.region,
             messages=fit_messages(messages, info),
-            max_tokens=wishes.max_tokens or default_max_tokens(info, wishes.thinking),
+            max_tokens=wishes.max_tokens or default_max_tokens(info, wishes),
             system=system or None,
             cache_system=_worth_caching(system, info),
             **self._options,
@@ -211,6 +218,21 @@ class BedrockClient:
             self._listing = (time.monotonic() + lasts, listing)
         self._profiles.learn(listing.models)
         return listing
+
+    def find(self, model: str, token: CancelToken) -> ModelInfo | None:
+        """What the account's own list has for a base id or a short name that models.toml knows too little of.
+
+        Remembered for this process. Blocks for the list's requests. None where it has none of that name.
+        """
+        parts = split_model_id(model)
+        if parts.opaque or parts.geography or model.startswith("arn:"):
+            return None
+        listing = wait_for(self.listing, token)
+        found = offered_as(model, listing.models, self.region) if listing and listing.notice is None else None
+        if found is not None:
+            with self._lock:
+                self._found[model] = found.id
+        return found
 
     def _control_client(self) -> Any:
         """The client of the listings."""
@@ -279,30 +301,46 @@ class BedrockClient:
 
 
 class _Turn:
-    """The attempts at one reply: each is a request that fits the model by what is known then."""
+    """The attempts at one reply: each is a request that fits the model by what is known then.
 
-    def __init__(self, client: BedrockClient, request: Request, wishes: Wishes, token: CancelToken) -> None:
+    `request` is what is asked for, `sent` what went out last. `asked` is the model by the caller's name for it.
+    """
+
+    def __init__(self, client: BedrockClient, asked: str, request: Request, wishes: Wishes) -> None:
+        self.request = request
+        self.sent = request
         self._client = client
-        self._request = request
+        self._asked = asked
         self._wishes = wishes
-        self._token = token
         self._told: set[str] = set()
         self._was_empty = False
         self._shown = False
 
-    def attempt(self) -> Iterator[SourceItem]:
-        request, notices = fit(self._request, self._wishes)
+    def attempt(self, token: CancelToken) -> Iterator[SourceItem]:
+        try:
+            yield from self._attempt(token)
+        except ModelNotFoundError:
+            found = None if self._shown else self._client.find(self._asked, token)
+            if found is None or found.id == self.request.model:
+                raise
+            yield CalledAs(found.id)
+            yield _profile_chosen(self._asked, found.id)
+            self.request = replace(self.request, info=found)
+            yield from self._attempt(token)
+
+    def _attempt(self, token: CancelToken) -> Iterator[SourceItem]:
+        request, notices = fit(self.request, self._wishes)
         yield from self._new(notices)
         try:
-            yield from self._checked(request)
+            yield from self._checked(request, token)
         except InvalidRequestError as error:
             parameter = refused_parameter(error.message, request)
             if parameter is None or self._shown:
                 raise
             LEARNED.learn(request.info.name, parameter)
-            corrected, notices = fit(self._request, self._wishes)
+            corrected, notices = fit(self.request, self._wishes)
             yield from self._new(notices)
-            yield from self._checked(corrected)
+            yield from self._checked(corrected, token)
 
     def _new(self, notices: list[Notice]) -> Iterator[Notice]:
         for notice in notices:
@@ -310,9 +348,10 @@ class _Turn:
                 self._told.add(notice.text)
                 yield notice
 
-    def _checked(self, request: Request) -> Iterator[SourceItem]:
+    def _checked(self, request: Request, token: CancelToken) -> Iterator[SourceItem]:
         """The reply, unless it is an empty one: white space alone is nothing said, and is held back."""
-        items = self._client.read(request, self._token)
+        self.sent = request
+        items = self._client.read(request, token)
         blank = ""
         for item in items:
             if isinstance(item, str):
@@ -347,6 +386,11 @@ class _Turn:
             )
             self._was_empty = True
             raise error
+
+
+def _profile_chosen(model: str, profile: str) -> Notice:
+    text = f"{model} is offered through inference profiles: {profile} is used."
+    return Notice("profile_chosen", text, {"model": model, "profile": profile})
 
 
 def _worth_caching(system: str | None, info: ModelInfo) -> bool:

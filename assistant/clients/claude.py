@@ -21,7 +21,7 @@ from ..errors import AssistantError, CredentialsError, InvalidRequestError
 from ..messages import Completed, Message, ThinkingDelta, Usage
 from ..reply import SourceItem, UsageSoFar
 from .aws import AwsSetup
-from .faults import connection_error, incomplete, interrupted, retry_after_of, service_error
+from .faults import connection_error, in_between, incomplete, interrupted, retry_after_of, service_error
 from .frames import frame_error, frames, read_json
 from .wire import LAST_WORDS, Request, document_text, shut_down, stop_reason_of
 
@@ -118,7 +118,11 @@ class ClaudeWire:
                 extra_headers=_headers(request),
                 **native,
             )
-            return ClaudeStream(manager, manager.__enter__(), request)
+            response = manager.__enter__()
+            if "html" in response.http_response.headers.get("content-type", ""):
+                manager.__exit__(None, None, None)
+                raise in_between(response.http_response.status_code, "", model=request.model, region=request.region)
+            return ClaudeStream(manager, response, request)
         except anthropic.APIStatusError as error:
             raise _status_error(error, request) from error
         except anthropic.APIConnectionError as error:

@@ -14,7 +14,7 @@ from ..errors import AssistantError, CredentialsError, InvalidRequestError
 from ..messages import Completed, Message, ThinkingDelta, Usage
 from ..reply import SourceItem, UsageSoFar
 from .aws import AwsSetup
-from .faults import connection_error, incomplete, interrupted, retry_after_of, service_error
+from .faults import connection_error, in_between, incomplete, interrupted, retry_after_of, service_error
 from .frames import frame_error, frames, read_json
 from .wire import LAST_WORDS, Request, document_text, shut_down, stop_reason_of
 
@@ -73,10 +73,11 @@ class ConverseWire:
             body["system"] = [{"text": request.system}]
             if request.cache_system:
                 body["system"].append(CACHE_POINT)
-        if request.effort is not None:
+        if request.effort is not None and request.info.reasoning == "output_config":
             body["outputConfig"] = {"effort": request.effort}
-        if request.extra:
-            body["additionalModelRequestFields"] = dict(request.extra)
+        fields = {**_reasoning(request), **request.extra}
+        if fields:
+            body["additionalModelRequestFields"] = fields
         if request.guardrail:
             body["guardrailConfig"] = {
                 "guardrailIdentifier": request.guardrail[0],
@@ -93,7 +94,20 @@ class ConverseWire:
             response = self.client().converse_stream(**self.body(request))
         except Exception as error:
             raise translate(error, request.model, request.region) from error
-        return ConverseStream(response[_RAW], request)
+        raw = response[_RAW]
+        if "html" in raw.headers.get("content-type", ""):
+            raw.close()
+            raise in_between(raw.status, "", model=request.model, region=request.region)
+        return ConverseStream(raw, request)
+
+
+def _reasoning(request: Request) -> dict[str, Any]:
+    """Effort and thinking in the model's own field, where it has one."""
+    if request.info.reasoning == "reasoning_effort" and request.effort is not None:
+        return {"reasoning_effort": request.effort}
+    if request.info.reasoning == "reasoning_config" and (request.effort or request.thinking):
+        return {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": request.effort or "medium"}}
+    return {}
 
 
 def _keep_raw(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ..catalog import base_id, split_model_id, successor
+from ..catalog import base_id, similar_names, split_model_id, successor
 from ..errors import (
     AssistantError,
     ContextTooLongError,
@@ -68,6 +68,8 @@ def service_error(
     """The error for what the service answered. `shown` says that the reader has seen a part of the reply already."""
     name = re.sub(r"(exception|error)?$", "", code.strip().lower()) if "_" not in code else code.lower()
     where: dict[str, Any] = {"model": model, "region": region, "code": code or None}
+    if (not code or code.isdigit()) and (300 <= status < 400 or status == 407 or message.lstrip().startswith("<")):
+        return in_between(status, message, **where)
     error = _permanent_error(name, message, status, where) or _passing_error(name, message, status, retry_after, where)
     return interrupted(error) if shown and error.transient else error
 
@@ -116,9 +118,28 @@ def _passing_error(
     return ServiceError(f"Amazon Bedrock failed: {what}", transient=True, retry_after=retry_after, **where)
 
 
+def in_between(status: int, page: str, **where: Any) -> AssistantError:
+    """The error for a web page in place of an answer: the service has its own words and never sends one."""
+    words = " ".join(re.sub(r"<[^>]*>", " ", page).split())[:200]
+    what = f"HTTP status {status}: {words}" if words else f"HTTP status {status}"
+    return ServiceError(
+        f"Not Amazon Bedrock answered but something in between, with {what}",
+        hint="Look at HTTPS_PROXY and NO_PROXY, at the endpoint, and whether this network has a page to sign in.",
+        transient=status == 429 or status >= 500,
+        **where,
+    )
+
+
 def _model_hint(where: Mapping[str, Any]) -> str | None:
-    today = successor(where["model"] or "")
-    return f'Use model="{today}" instead.' if today else None
+    model = where["model"] or ""
+    today = successor(model)
+    if today:
+        return f'Use model="{today}" instead.'
+    name = split_model_id(model).name
+    if base_id(name):
+        return None
+    meant = " or ".join(f'"{similar}"' for similar in similar_names(name))
+    return f"Did you mean {meant}? {ModelNotFoundError.default_hint}" if meant else None
 
 
 def _profile_hint(where: Mapping[str, Any]) -> str:

@@ -84,6 +84,20 @@ def info_of_profile(profile: Mapping[str, Any]) -> ModelInfo:
     return replace(behind, id=profile["inferenceProfileArn"], regional=_is_regional(profile))
 
 
+def offered_as(model: str, models: Iterable[ModelInfo], region: str) -> ModelInfo | None:
+    """The one of a listing that a base id or short name stands for: on demand, else by the profile of the region's
+    own geography, global next. None where there is none; never another model."""
+    asked = split_model_id(model)
+    order = [None, *geographies_of(region)]
+    found = []
+    for info in models:
+        parts = split_model_id(info.id)
+        same = parts.name == asked.name and asked.provider in (None, parts.provider)
+        if same and not info.id.startswith("arn:") and parts.geography in order:
+            found.append((order.index(parts.geography), info.id, info))
+    return min(found)[2] if found else None
+
+
 class Profiles:
     """The models behind application inference profiles, whose ids tell nothing. Each is asked for once a process."""
 

@@ -20,6 +20,9 @@ _LEAST_BUDGET = 1024
 
 EFFORTS: tuple[str, ...] = get_args(Effort)
 
+# Without thinking, effort goes up to "high" (botocore's service model, shape OutputConfig).
+_THINKING_EFFORTS = ("xhigh", "max")
+
 # Keys that `extra` may hold, by wire. They go into the request as they are; a misspelt one would be a 400 later.
 EXTRA_CLAUDE = ("top_k", "metadata", "anthropic_beta", "tools", "tool_choice", "context_management")
 # Documented additionalModelRequestFields of the model families on Converse.
@@ -82,12 +85,16 @@ def check(wishes: Wishes, info: ModelInfo) -> None:
         raise InvalidRequestError(f"effort is {wishes.effort!r}.", hint="It is one of " + ", ".join(EFFORTS) + ".")
     if any(not isinstance(stop, str) or not stop for stop in wishes.stop_sequences):
         raise InvalidRequestError("A stop sequence is empty.", hint="Leave it out.")
+    if not isinstance(wishes.extra or {}, Mapping):
+        raise InvalidRequestError(f"extra is {wishes.extra!r}; it is a dict.", hint='For example {"top_k": 40}.')
     allowed = EXTRA_CLAUDE if info.is_claude else EXTRA_CONVERSE
     for key in wishes.extra or ():
         if key not in allowed:
             raise InvalidRequestError(
                 f"extra holds {key!r}, which {info.name} does not know.", hint="Known keys: " + ", ".join(allowed) + "."
             )
+    for key in ("top_k", "k", "p"):
+        _in_range(f"extra[{key!r}]", (wishes.extra or {}).get(key), 0, None)
 
 
 def _in_range(name: str, value: float | None, low: float, high: float | None) -> None:
@@ -125,10 +132,13 @@ def fit(request: Request, wishes: Wishes) -> tuple[Request, list[Notice]]:
         if wishes.effort in info.efforts and "effort" not in refused:
             taken["effort"] = wishes.effort
         else:
-            leave_out("effort", f"{info.name} has no effort {wishes.effort!r}")
+            none = "effort" in refused or not info.efforts
+            leave_out("effort", f"{info.name} has no effort{'' if none else f' {wishes.effort!r}'}")
     if wishes.thinking is not None:
         block = None if "thinking" in refused else _thinking(info, wishes.thinking, request.max_tokens)
-        if block is not None:
+        if block == {"type": "disabled"} and taken.get("effort") in _THINKING_EFFORTS:
+            leave_out("thinking", f"{info.name} can't have it turned off at effort {wishes.effort!r}")
+        elif block is not None:
             taken["thinking"] = block
             if block["type"] in ("enabled", "adaptive"):
                 for name in ("temperature", "top_p"):
@@ -147,9 +157,10 @@ def fit(request: Request, wishes: Wishes) -> tuple[Request, list[Notice]]:
     return replace(request, **taken), notices
 
 
-def default_max_tokens(info: ModelInfo, thinking: bool | None) -> int:
+def default_max_tokens(info: ModelInfo, wishes: Wishes) -> int:
     """What max_tokens=None means: 1,024, or 8,192 for a model that thinks, unasked or because it is asked to."""
-    thinks = info.thinks_by_default or (bool(thinking) and info.thinking != "no")
+    asked = wishes.thinking or (info.reasoning == "reasoning_config" and wishes.effort in info.efforts)
+    thinks = info.thinks_by_default or (bool(asked) and info.thinking != "no")
     wanted = 8192 if thinks else 1024
     return min(wanted, info.max_output) if info.max_output else wanted
 
@@ -174,7 +185,7 @@ _NAMES = {
     "temperature": r"temperature",
     "top_p": r"top_?p",
     "top_k": r"top_?k",
-    "effort": r"effort|output_?config",
+    "effort": r"effort|output_?config|reasoning_?effort|reasoning_?config",
     "thinking": r"thinking",
     "stop_sequences": r"stop_?sequences",
 }
@@ -194,11 +205,13 @@ def refused_parameter(message: str, request: Request) -> str | None:
         if getattr(request, name) not in (None, ())
     } | set(request.extra)
     patterns = {**_NAMES, **{key: re.escape(key) for key in request.extra if key not in _NAMES}}
-    named = [name for name, word in patterns.items() if name in sent and re.search(rf"\b({word})\b", message, re.I)]
+    found = {name: re.search(rf"\b({word})\b", message, re.I) for name, word in patterns.items() if name in sent}
+    named = {name: match.start() for name, match in found.items() if match}
     if "temperature" in named and "top_p" in named:
         # Only one of the two is taken: temperature is the one that stays.
         return "top_p"
-    return named[0] if named else None
+    # The first that is named: what follows is what it does not go with.
+    return min(named, key=named.__getitem__, default=None)
 
 
 def fit_messages(messages: Sequence[Message], info: ModelInfo) -> tuple[Message, ...]:

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ..messages import Retrying
@@ -20,8 +21,8 @@ from .wire import Request
 logger = logging.getLogger("assistant")
 
 
-def observe(reply: Reply, request: Request, *, provider: str = "aws.bedrock") -> None:
-    """Tells of `reply` when it ends. Costs nothing while it streams."""
+def observe(reply: Reply, sent: Callable[[], Request], *, provider: str = "aws.bedrock") -> None:
+    """Tells of `reply` when it ends, and of the request that was `sent` last. Costs nothing while it streams."""
     # A program that collects spans has loaded the package; one that has not is not made to.
     tracing = "opentelemetry.trace" in sys.modules
     context: Any = None
@@ -34,6 +35,7 @@ def observe(reply: Reply, request: Request, *, provider: str = "aws.bedrock") ->
     def tell(state: ReplyState) -> None:
         if state.started_at is None or state.ended_at is None:
             return
+        request = sent()
         attributes = _attributes(state, request, provider)
         logger.info("bedrock.reply", extra={"reply": attributes})
         if tracing:
