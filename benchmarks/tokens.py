@@ -7,6 +7,7 @@ tests' loopback server, so its numbers prove nothing about Bedrock: it is given 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -104,11 +105,21 @@ def talks() -> list[Talk]:
     ]
     mixed += [cut(read(name), 500) for name in ("README.es.md", "README.md")]
     kinds = {"Spanish": spanish, "English": english, "code": code, "mixed chat": mixed}
-    return [
+    found = [
         Talk(kind, tuple(texts[start : start + 8]))
         for kind, documents in kinds.items()
         for texts in documents
         for start in range(0, len(texts) - 6, 8)
+    ]
+    return found + turning([talk for talk in found if talk.kind != "mixed chat"])
+
+
+def turning(pure: list[Talk]) -> list[Talk]:
+    """What reports say least about: after three turns of one kind, the fourth is of another."""
+    return [
+        Talk("new kind", before.texts[:6] + after.texts[6:])
+        for before, after in itertools.product(pure, pure)
+        if before.kind != after.kind
     ]
 
 

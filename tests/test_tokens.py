@@ -83,7 +83,11 @@ def embedded() -> ChatClient:
     return client
 
 
-@pytest.mark.parametrize("texts", [SPANISH, ENGLISH, CODE, MIXED], ids=["Spanish", "English", "code", "mixed"])
+@pytest.mark.parametrize(
+    "texts",
+    [SPANISH, ENGLISH, CODE, MIXED, [*SPANISH[:3], CODE[3]], [*CODE[:3], ENGLISH[3]]],
+    ids=["Spanish", "English", "code", "mixed", "code after Spanish", "English after code"],
+)
 def test_after_three_turns_estimates_are_within_10_percent_of_the_models_own_count(
     texts: list[str], embedded: ChatClient
 ) -> None:
@@ -154,8 +158,8 @@ def test_what_only_code_has_costs_more(dear: str, cheap: str, least: int) -> Non
 
 @pytest.mark.parametrize(
     ("rule", "most"),
-    [("-" * 80, 24), ("=" * 80, 24), ("─" * 80, 26), ("█" * 80, 26)],
-    ids=["minus", "equals", "line", "block"],
+    [("-" * 80, 7), ("=" * 80, 7), ("/*" + "*" * 78, 8), ("^" * 60, 10), ("─" * 80, 26), ("█" * 80, 26)],
+    ids=["minus", "equals", "box", "hats", "line", "block"],
 )
 def test_a_rule_costs_little(rule: str, most: int) -> None:
     assert estimate_tokens(rule) <= most
