@@ -35,7 +35,7 @@ class DryRun:
 
     def __str__(self) -> str:
         judged = f" and {self.judge_calls} verdicts" if self.judge_calls else ""
-        cost = f"the price of {', '.join(self.unpriced)} is not known" if self.cost is None else f"{self.cost:.4f} USD"
+        cost = f"the price of {', '.join(self.unpriced)} is not known" if self.cost is None else f"{self.cost:.6f} USD"
         return (
             f"{self.calls} requests{judged} for {self.cells} cells: about {self.input_tokens:,} input tokens and at "
             f"most {self.output_tokens:,} output tokens, at most about {cost}"

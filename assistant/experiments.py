@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from .bill import Bill, DryRun
+from .cells import Cell, Outcome, label_of
 from .clients.base import ChatClient, connect
 from .errors import BudgetExceededError, InvalidRequestError, PromptError
 from .grid import GridRun, resolved
 from .prompts import FewShotPrompt, PromptTemplate
-from .results import Cell, Outcome, Results, label_of
+from .results import Results
 from .resume import ResumeFile
-from .scorers import Judge, Scorer, judges_of
+from .scorers import Judge, Scorer, columns_of, judges_of
 
 __all__ = ["Cell", "DryRun", "Experiment", "Outcome", "Results"]
 
@@ -39,33 +40,35 @@ class Experiment:
     """Every prompt with every model, every set of parameters and every input, `repeats` times each.
 
     `prompts` are templates by name; a prompt takes the variables it names from a row of `inputs`, which may hold more:
-    what scorers compare with. `models`: None stands for the client's default. `params` are keywords of
-    `client.stream`: temperature, top_p, max_tokens, stop_sequences, effort, thinking, extra. `system` is one text for
+    what scorers compare with; `frame.to_dict("records")` makes them of a data frame. `models`: None stands for the
+    client's default. `params` are keywords of `client.stream`: temperature, top_p, max_tokens, stop_sequences, effort,
+    thinking, extra. One model, set of params or row of inputs needs no list around it. `system` is one text for
     all prompts, or a mapping by their names. `score` is a scorer, or several by name (see scorers.py). `client`: None
     means `connect()`, at the first use.
 
-    Nothing is sent before `run()`. Raises PromptError for variables that a row does not have, InvalidRequestError for
-    empty axes, parameters that are none, and values that JSON can't hold.
+    Nothing is sent before `run()`. Raises PromptError for what prompts and scorers want and a row does not have,
+    InvalidRequestError for empty axes, parameters that are none, and values that JSON can't hold.
     """
 
     def __init__(
         self,
         *,
         prompts: Mapping[str, Prompt],
-        inputs: Iterable[Mapping[str, Any]],
-        models: Sequence[str | None] = (None,),
-        params: Sequence[Mapping[str, Any]] = ({},),
+        inputs: Mapping[str, Any] | Iterable[Mapping[str, Any]],
+        models: str | Sequence[str | None] = (None,),
+        params: Mapping[str, Any] | Sequence[Mapping[str, Any]] = ({},),
         repeats: int = 1,
         score: Scorer | Judge | Mapping[str, Scorer | Judge] | None = None,
         client: ChatClient | None = None,
         system: str | Mapping[str, str | None] | None = None,
     ) -> None:
         self.prompts = {
-            name: PromptTemplate(prompt) if isinstance(prompt, str) else prompt for name, prompt in prompts.items()
+            name: PromptTemplate(prompt) if isinstance(prompt, str) else prompt
+            for name, prompt in _mapping(prompts, "prompts", '{"plain": "Capital of {country}?"}').items()
         }
-        self.inputs = [dict(row) for row in inputs]
-        self.models = tuple(models)
-        self.params = tuple(dict(given) for given in params)
+        self.inputs = _mappings(inputs, "inputs", '[{"country": "Chile"}]')
+        self.models = (models,) if isinstance(models, str) else tuple(models)
+        self.params = tuple(_mappings(params, "params", '[{"temperature": 0.0}]'))
         self.repeats = repeats
         self.scorers = _named_scorers(score)
         self._client = client
@@ -75,8 +78,10 @@ class Experiment:
     def _check(self, system: str | Mapping[str, str | None] | None) -> None:
         axes = {"prompts": self.prompts, "models": self.models, "params": self.params, "inputs": self.inputs}
         empty = [name for name, axis in axes.items() if not axis]
-        if empty or self.repeats < 1:
-            raise InvalidRequestError(f"There is nothing to run: {', '.join(empty) or 'repeats'} must not be empty.")
+        if empty:
+            raise InvalidRequestError(f"There is nothing to run: {', '.join(empty)} must not be empty.")
+        if self.repeats < 1:
+            raise InvalidRequestError(f"repeats is {self.repeats}; it is 1 or more.")
         unknown = sorted({name for given in self.params for name in given if name not in _PARAMS})
         if unknown:
             raise InvalidRequestError(f"No such parameters: {', '.join(unknown)}.", hint="Known: " + ", ".join(_PARAMS))
@@ -86,11 +91,16 @@ class Experiment:
         labels = [label_of(given) for given in self.params]
         if len(set(labels)) < len(labels) or len(set(self.models)) < len(self.models):
             raise InvalidRequestError("Two models or two params are the same.", hint="repeats= asks again.")
-        for name, prompt in self.prompts.items():
+        wanted = {f"prompt {name!r}": prompt.variables for name, prompt in self.prompts.items()}
+        for name, scorer in self.scorers.items():
+            if not callable(scorer):
+                raise InvalidRequestError(f"The score {name!r} is {scorer!r}, which is no function.")
+            wanted[f"score {name!r}"] = columns_of(scorer)
+        for who, columns in wanted.items():
             for number, row in enumerate(self.inputs):
-                missing = [variable for variable in prompt.variables if variable not in row]
+                missing = [column for column in columns if column not in row]
                 if missing:
-                    raise PromptError(f"The prompt {name!r} wants {', '.join(missing)}; input {number} has none.")
+                    raise PromptError(f"The {who} wants {', '.join(missing)}; input {number} has none.")
 
     @property
     def client(self) -> ChatClient:
@@ -214,11 +224,25 @@ class Experiment:
                 hint="max_usd=None runs it all the same; max_tokens still holds.",
             )
         if max_usd is not None and estimate.cost is not None and estimate.cost > max_usd:
-            raise _exceeded("max_usd", f"up to {estimate.cost:.4f} USD", max_usd)
+            raise _exceeded("max_usd", f"up to {estimate.cost:.6f} USD", max_usd)
 
     def __repr__(self) -> str:
         axes = f"{len(self.prompts)} prompts, {len(self.models)} models, {len(self.params)} params"
         return f"<Experiment {len(self)} cells: {axes}, {len(self.inputs)} inputs, {self.repeats} repeats>"
+
+
+def _mapping(given: Any, argument: str, example: str) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        # A data frame, say, gives the names of its columns.
+        raise InvalidRequestError(f"{argument}: {given!r:.60} is no mapping.", hint=f"Like {example}.")
+    return given
+
+
+def _mappings(
+    given: Mapping[str, Any] | Iterable[Mapping[str, Any]], argument: str, example: str
+) -> list[dict[str, Any]]:
+    rows = [given] if isinstance(given, Mapping) else given
+    return [dict(_mapping(row, argument, example)) for row in rows]
 
 
 def _digest(request: Sequence[Any]) -> str:

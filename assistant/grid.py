@@ -9,11 +9,11 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from .cells import Cell, Outcome
 from .clients.base import ChatClient
 from .errors import AssistantError
 from .messages import Retrying, TextDelta
 from .reply import Reply
-from .results import Cell, Outcome
 from .resume import ResumeFile
 from .scorers import Judge, Scorer, judges_of
 
@@ -35,6 +35,7 @@ class GridRun:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._running: set[Reply] = set()
+        self._failed = 0
 
     def work(self, cells: Sequence[Cell], workers: int, progress: bool, total: int) -> bool:
         """Runs the cells; True where Ctrl-C ended it. Blocks until every worker has ended."""
@@ -49,13 +50,15 @@ class GridRun:
         interrupted = False
         bar = _bar(progress and bool(cells), total, total - len(cells))
         try:
+            if cells:
+                self._warm()
             for thread in threads:
                 thread.start()
             for _ in cells:
                 problem = _next(done)
                 if problem is not None:
                     raise problem
-                bar(1)
+                bar(1, self._failed)
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -64,8 +67,14 @@ class GridRun:
             for thread in threads:
                 if thread.ident is not None:
                     thread.join()
-            bar(0)
+            bar(0, self._failed)
         return interrupted
+
+    def _warm(self) -> None:
+        """Imports, connections, the model file: the first answers would have them in their latency."""
+        with suppress(Exception):
+            # What is wrong, the cells will say.
+            getattr(self._client, "warm", lambda: None)()
 
     def _cancel(self) -> None:
         self._stop.set()
@@ -95,6 +104,9 @@ class GridRun:
             if outcome.error is None:
                 # Before the judge is asked: what is paid for is kept, whatever comes.
                 self._kept.append(cell, outcome)
+            else:
+                with self._lock:
+                    self._failed += 1
             self._outcomes[cell.key] = outcome
         if outcome.error is None and self._judge(cell, outcome):
             self._kept.append(cell, outcome)
@@ -150,7 +162,9 @@ class GridRun:
                 self._read(reply, asked)
             except Exception as error:
                 asked.error = _told(error)
-            if asked.error is None and asked.stop_reason != "cancelled":
+            if asked.error is not None:
+                outcome.unjudged[key] = asked.error
+            elif asked.stop_reason != "cancelled":
                 outcome.verdicts[key] = judge.read(asked.text, asked.usage.cost)
                 new = True
         return new
@@ -175,8 +189,8 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _bar(wanted: bool, total: int, done: int) -> Callable[[int], object]:
-    """Moves a progress bar on, and closes it for 0. Without tqdm there is none."""
+def _bar(wanted: bool, total: int, done: int) -> Callable[[int, int], object]:
+    """Moves a progress bar on and says how many cells failed so far; closes it for 0. Without tqdm there is none."""
     if wanted:
         with suppress(ModuleNotFoundError), warnings.catch_warnings():
             # A notebook without ipywidgets gets the plain bar, and no lecture about it.
@@ -184,5 +198,11 @@ def _bar(wanted: bool, total: int, done: int) -> Callable[[int], object]:
             from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
             bar = tqdm(total=total, initial=done, unit="cell")
-            return lambda cells: bar.update(cells) if cells else bar.close()
-    return lambda cells: None
+
+            def move(cells: int, failed: int) -> None:
+                if failed:
+                    bar.set_postfix(errors=failed, refresh=not cells)
+                bar.update(cells) if cells else bar.close()
+
+            return move
+    return lambda cells, failed: None

@@ -18,6 +18,8 @@ _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?")
 _QUOTED = {'"': re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL), "'": re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)}
 _BLANK = re.compile(r"(?:\s|//[^\n]*)*")
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
+# The last one: an exponent that Decimal can't hold.
+_UNREADABLE = (ValueError, RecursionError, ArithmeticError)
 _STRICT = json.JSONDecoder(parse_float=Decimal)
 
 
@@ -32,12 +34,12 @@ def find_json(text: str, kind: type | None = None) -> Any:
         for read in (_STRICT.raw_decode, _lenient):
             try:
                 return read(text, match.start())[0]
-            except (ValueError, RecursionError):
+            except _UNREADABLE:
                 continue
     if kind is None:
         try:
             return _STRICT.decode(text.strip())
-        except (ValueError, RecursionError):
+        except _UNREADABLE:
             return None
     return None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .cells import label_of
 from .errors import AssistantError
 
 if TYPE_CHECKING:
@@ -20,10 +21,29 @@ _UNITS = {
 }
 
 
-def _axes(ax: Axes | None, width: float) -> Axes:
+# As many points as there are pairs of these can be told apart.
+_SHADES = ("#5b8db8", "#d1873f", "#5a9a68", "#b35c6f", "#7d6bb0", "#8a8a8a")
+_MARKERS = "os^Dv"
+
+
+def labels_of(summary: DataFrame, names: Sequence[str], params: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What tells each row of a summary from the others. `params`, by their label: those that are the same in all
+    are left out of it.
+    """
+    given = list(params.values())
+    differing = {name for each in given for name in each if any(each[name] != other.get(name) for other in given)}
+    short = {
+        label: label_of({name: value for name, value in each.items() if name in differing})
+        for label, each in params.items()
+    }
+    rows = ({name: row[name] for name in names} for _, row in summary.iterrows())
+    return [" · ".join(short[row[name]] if name == "params" else str(row[name]) for name in names) for row in rows]
+
+
+def _axes(ax: Axes | None, width: float, height: float) -> Axes:
     if ax is not None:
         return ax
-    _, made = needed("matplotlib.pyplot").subplots(figsize=(width, 3.6), layout="constrained")
+    _, made = needed("matplotlib.pyplot").subplots(figsize=(width, height), layout="constrained")
     axes: Axes = made
     return axes
 
@@ -36,34 +56,48 @@ def _spread(summary: DataFrame, score: str) -> list[list[float]]:
 
 
 def draw_bars(summary: DataFrame, score: str, labels: Sequence[str], ax: Axes | None = None) -> Axes:
-    ax = _axes(ax, min(12.0, max(4.0, 1.3 * len(labels))))
-    ax.bar(labels, summary[score].fillna(0), yerr=_spread(summary, score), capsize=4, color="#5b8db8")
-    _finish(ax, summary, score)
+    """Bars that lie: however long their labels are, they do not run into each other."""
+    ax = _axes(ax, 7.0, 1.0 + 0.4 * len(labels))
+    places = range(len(labels))
+    ax.barh(places, summary[score].fillna(0), xerr=_spread(summary, score), capsize=4, color=_SHADES[0], height=0.7)
+    ax.set_yticks(places, labels)
+    ax.set_ylim(len(labels) - 0.5, -0.5)
+    if _is_share(summary, score):
+        ax.set_xlim(0, 1.05)
+    ax.set_xlabel(score)
+    ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 
 def draw_scatter(summary: DataFrame, score: str, labels: Sequence[str], x: str, ax: Axes | None = None) -> Axes:
-    ax = _axes(ax, 7.0)
-    shades = ("#5b8db8", "#d1873f", "#5a9a68", "#b35c6f", "#7d6bb0", "#8a8a8a")
+    ax = _axes(ax, 7.0, 3.6 + 0.15 * max(0, len(labels) - 4))
     spread = _spread(summary, score)
     for index, label in enumerate(labels):
-        at, mean = summary[x].iloc[index], summary[score].iloc[index]
-        error = [[side[index]] for side in spread]
-        colour = shades[index % len(shades)]
-        ax.errorbar([at], [mean], yerr=error, fmt="o", capsize=4, color=colour, label=label.replace("\n", " · "))
+        again, shade = divmod(index, len(_SHADES))
+        ax.errorbar(
+            [summary[x].iloc[index]],
+            [summary[score].iloc[index]],
+            yerr=[[side[index]] for side in spread],
+            fmt=_MARKERS[again % len(_MARKERS)],
+            capsize=4,
+            color=_SHADES[shade],
+            label=label,
+        )
+    # Beneath, where it hides no point.
+    ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, frameon=False)
+    if _is_share(summary, score):
+        ax.set_ylim(0, 1.05)
     ax.set_xlabel(_UNITS.get(x, x))
-    ax.legend(fontsize="small")
-    _finish(ax, summary, score)
+    ax.set_ylabel(score)
+    ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 
-def _finish(ax: Axes, summary: DataFrame, score: str) -> None:
-    highest = summary[[score, f"{score}_high"]].max().max()
-    if highest <= 1:
-        # Scores are shares nearly always: the same height everywhere, so that pictures can be compared.
-        ax.set_ylim(0, 1.05)
-    ax.set_ylabel(score)
-    ax.spines[["top", "right"]].set_visible(False)
+def _is_share(summary: DataFrame, score: str) -> bool:
+    """Scores are shares nearly always: their axis is the same everywhere, so that pictures can be compared."""
+    return bool(
+        summary[[score, f"{score}_low"]].min().min() >= 0 and summary[[score, f"{score}_high"]].max().max() <= 1
+    )
 
 
 def needed(name: str) -> Any:

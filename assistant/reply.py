@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from .errors import AssistantError, StreamInterruptedError
+from .jupyter import accounts, shown
 from .messages import Completed, Event, Notice, StopReason, TextDelta, Usage
 
 
@@ -369,10 +370,5 @@ class Reply:
         return f"<Reply {self.stop_reason or 'running'} model={self.model} text={self.text[:40]!r}>"
 
     def _repr_markdown_(self) -> str:
-        # Jupyter reads "$" as mathematics.
-        text = self.text.replace("$", "\\$")
-        usage = self.usage
-        if usage is None:
-            return text
-        cost = "" if usage.cost is None else f" · {usage.cost:.6f} USD"
-        return f"{text}\n\n*{usage.total_input_tokens} + {usage.output_tokens} tokens{cost} · {self.model}*"
+        text = shown(self.text)
+        return text if self.usage is None else f"{text}\n\n{accounts(self.usage, self.model)}"

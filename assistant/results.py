@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from .cells import Cell, Outcome
 from .errors import InvalidRequestError
+from .jupyter import shown
 from .messages import Usage
-from .plots import draw_bars, draw_scatter, needed
+from .plots import draw_bars, draw_scatter, labels_of, needed
 from .scorers import Judge, Scorer, Verdict
 
 if TYPE_CHECKING:
@@ -18,78 +21,6 @@ if TYPE_CHECKING:
 
 GROUPS = ("prompt", "model", "params")
 RESAMPLES = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One place of the grid and the exact request it stands for. `repeat` and `input` count from 0.
-
-    `model` is as it was given, `model_id` as it is called. `key` is a hash of the request; cells with the same request
-    differ in their key by their order.
-    """
-
-    prompt: str
-    model: str
-    params: Mapping[str, Any]
-    input: int
-    row: Mapping[str, Any]
-    repeat: int
-    text: str
-    system: str | None
-    model_id: str
-    key: str
-
-    @property
-    def params_label(self) -> str:
-        return label_of(self.params)
-
-
-def label_of(params: Mapping[str, Any]) -> str:
-    """ "temperature=0.2 max_tokens=80"; "default" for none."""
-    return " ".join(f"{name}={_short(value)}" for name, value in params.items()) or "default"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ",".join(map(str, value)) + "}"
-    return str(value)
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What one cell gave. Times are in seconds.
-
-    `latency` and `ttft` (to the first text) are of the attempt that answered; `waited` is what the back-offs before it
-    took, `retries` how many there were. `error` is None for a cell that is finished; its `text` is then the answer.
-    """
-
-    text: str = ""
-    stop_reason: str | None = None
-    usage: Usage = field(default_factory=lambda: Usage(cost=None))
-    latency: float | None = None
-    ttft: float | None = None
-    waited: float = 0.0
-    retries: int = 0
-    error: str | None = None
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "text": self.text,
-            "stop_reason": self.stop_reason,
-            "usage": self.usage.to_dict(),
-            "latency": self.latency,
-            "ttft": self.ttft,
-            "waited": self.waited,
-            "retries": self.retries,
-            "verdicts": {key: verdict.to_dict() for key, verdict in self.verdicts.items()},
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Outcome:
-        known = {name: data[name] for name in ("text", "stop_reason", "latency", "ttft", "waited", "retries")}
-        verdicts = {key: Verdict(**verdict) for key, verdict in data["verdicts"].items()}
-        return cls(**known, usage=Usage.from_dict(data["usage"]), verdicts=verdicts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +78,7 @@ class Results:
         self.interrupted = interrupted
         self.scorers = dict(scorers)
         self._judge_keys = judge_keys or {}
+        self._params = {name for cell in self.cells for name in cell.params}
         self._rows = [self._row(cell, self.outcomes[cell.key]) for cell in self.cells]
 
     def _row(self, cell: Cell, outcome: Outcome) -> dict[str, Any]:
@@ -163,8 +95,10 @@ class Results:
         for name, scorer in self.scorers.items():
             row[name], problem = (None, None) if outcome.error else self._score(name, scorer, cell, outcome)
             problems += [f"{name}: {problem}"] if problem else []
-        return {
-            **row,
+            if isinstance(scorer, Judge):
+                verdict = self._verdict(name, cell, outcome)
+                row[f"{name}_reason"] = verdict.reason if verdict else None
+        row |= {
             "text": outcome.text,
             "stop_reason": outcome.stop_reason,
             "error": outcome.error,
@@ -177,15 +111,22 @@ class Results:
             "output_tokens": usage.output_tokens,
             "cost": usage.cost,
         }
+        return row | {name: value for name, value in cell.row.items() if name not in row and name not in self._params}
+
+    def _verdict(self, name: str, cell: Cell, outcome: Outcome) -> Verdict | None:
+        return outcome.verdicts.get(self._judge_key(name, cell))
+
+    def _judge_key(self, name: str, cell: Cell) -> str:
+        return self._judge_keys.get(name, {}).get(cell.key, "")
 
     def _score(
         self, name: str, scorer: Scorer | Judge, cell: Cell, outcome: Outcome
     ) -> tuple[float | None, str | None]:
         """The score, and what went wrong: a scorer that fails spoils its own cell and nothing else."""
         if isinstance(scorer, Judge):
-            verdict = outcome.verdicts.get(self._judge_keys.get(name, {}).get(cell.key, ""))
+            verdict = self._verdict(name, cell, outcome)
             if verdict is None:
-                return None, "not judged"
+                return None, outcome.unjudged.get(self._judge_key(name, cell), "not judged")
             return verdict.score, verdict.reason if verdict.score is None else None
         try:
             score = scorer(outcome.text, cell.row)
@@ -214,12 +155,16 @@ class Results:
         return None if None in costs else sum(cost for cost in costs if cost is not None)
 
     def frame(self) -> DataFrame:
-        """One row a cell: its place in the grid, a column for each score, the answer, times (s), tokens, USD."""
+        """One row a cell: its place in the grid, a column for each score, the answer, times (s), tokens, USD.
+
+        A judge's reasons stand beside its score. Last come the columns of the input's row, but for names that are
+        taken already: `summary(["prompt", "language"])` tells them apart.
+        """
         return _pandas().DataFrame(self._rows)
 
     def summary(
         self,
-        by: Sequence[str] = GROUPS,
+        by: str | Sequence[str] = GROUPS,
         *,
         confidence: float = 0.95,
         resamples: int = RESAMPLES,
@@ -227,18 +172,24 @@ class Results:
     ) -> DataFrame:
         """One row for each combination of `by`: mean scores with their interval, times, tokens, cost.
 
-        The interval is a percentile bootstrap over inputs: the mean of a group is taken anew from `resamples` draws,
-        with replacement, of its inputs, each with all of its repeats, since repeats of one input are no independent
-        evidence. `seed` makes it the same each time. It needs two inputs. Cells that failed count in `errors` and
-        nowhere else. Latency and time to the first text are medians in seconds, tokens are means, cost is the sum in
-        USD, empty where a price is not known.
+        `by` names columns of `frame()`. The interval is a percentile bootstrap over inputs: the mean of a group is
+        taken anew from `resamples` draws, with replacement, of its inputs, each with all of its repeats, since repeats
+        of one input are no independent evidence. `seed` makes it the same each time. It needs two inputs. Cells that
+        failed count in `errors` and nowhere else. Latency and time to the first text are medians in seconds, tokens
+        are means, cost is the sum in USD, empty where a price is not known. Raises InvalidRequestError where there is
+        no such column.
         """
         pandas = _pandas()
-        frame = self.frame()
+        by, frame = _names(by), self.frame()
         if frame.empty:
             return pandas.DataFrame(columns=[*by, "n", "errors"])
+        unknown = [name for name in by if name not in frame]
+        if unknown:
+            raise InvalidRequestError(
+                f"The results have no column {', '.join(unknown)}.", hint="They have " + ", ".join(frame.columns)
+            )
         rows = []
-        for group, part in frame.groupby(list(by), sort=False, dropna=False):
+        for group, part in frame.groupby(by, sort=False, dropna=False):
             good = part[part["error"].isna()]
             row = {**dict(zip(by, group, strict=True)), "n": len(part), "errors": len(part) - len(good)}
             for name in self.scorers:
@@ -321,18 +272,19 @@ class Results:
         *,
         kind: Literal["bars", "scatter"] = "bars",
         x: Literal["cost", "latency", "ttft", "input_tokens", "output_tokens"] = "latency",
-        by: Sequence[str] = GROUPS,
+        by: str | Sequence[str] = GROUPS,
         ax: Axes | None = None,
     ) -> Axes:
         """The mean score of each combination of `by` with its interval: as bars, or against `x`, as a scatter plot."""
         name = self._score_name(score)
+        by = _names(by)
         # What is the same everywhere needs no place in a label.
-        telling = [key for key in by if len({row.get(key) for row in self._rows}) > 1] or list(by[:1])
+        telling = [key for key in by if len({row.get(key) for row in self._rows}) > 1] or by[:1]
         summary = self.summary(telling)
-        labels = ["\n".join(str(row[key]) for key in telling) for _, row in summary.iterrows()]
+        labels = labels_of(summary, telling, {cell.params_label: cell.params for cell in self.cells})
         return draw_bars(summary, name, labels, ax) if kind == "bars" else draw_scatter(summary, name, labels, x, ax)
 
-    def to_csv(self, path: str | None = None) -> str:
+    def to_csv(self, path: str | Path | None = None) -> str:
         """`frame()` as CSV; written to `path` too where one is given."""
         text: str = self.frame().to_csv(index=False)
         if path is not None:
@@ -353,13 +305,16 @@ class Results:
             remarks.append(f"Interrupted: {self.missing} cells were not run.")
         if self.errors:
             remarks.append(f"{len(self.errors)} cells failed, the first with: {_one_line(self.errors[0][1])}")
+        unscored = [row["score_error"] for row in self._rows if row["score_error"]]
+        if unscored:
+            remarks.append(f"{len(unscored)} cells were not scored, the first because of {_one_line(unscored[0])}")
         for name, scorer in self.scorers.items():
             if isinstance(scorer, Judge):
                 remarks.append(f"{name} is judged by {scorer.model or 'the default model'}: {scorer.rubric.strip()}")
         return remarks
 
     def _repr_markdown_(self) -> str:
-        return self.to_markdown().replace("$", "\\$")
+        return shown(self.to_markdown())
 
     def _repr_html_(self) -> str:
         import html
@@ -395,6 +350,10 @@ def sign_test(wins: int, losses: int) -> float:
 def _mean(values: Iterable[float]) -> float:
     given = list(values)
     return math.fsum(given) / len(given) if given else math.nan
+
+
+def _names(by: str | Sequence[str]) -> list[str]:
+    return [by] if isinstance(by, str) else list(by)
 
 
 def _said(selection: str | Mapping[str, str]) -> str:

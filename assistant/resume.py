@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from .cells import Cell, Outcome
 from .errors import InvalidRequestError
-from .results import Cell, Outcome
 
 _BEGINNING = b'{"key": "'
 

@@ -25,7 +25,7 @@ Unit = Literal["words", "characters", "tokens"]
 
 def exact(column: str = "expected") -> Scorer:
     """1 where the whole answer is the row's `column`, but for case, spaces, and quotes or full stops around it."""
-    return _named(f"exact({column})", lambda text, row: plain(text) == plain(row[column]))
+    return _named(f"exact({column})", lambda text, row: plain(text) == plain(row[column]), column)
 
 
 def contains(column: str = "expected", *, text: str | None = None) -> Scorer:
@@ -34,7 +34,9 @@ def contains(column: str = "expected", *, text: str | None = None) -> Scorer:
     def score(answer: str, row: Mapping[str, Any]) -> bool:
         return plain(row[column] if text is None else text) in plain(answer)
 
-    return _named(f"contains({column if text is None else repr(text)})", score)
+    if text is not None:
+        return _named(f"contains({text!r})", score)
+    return _named(f"contains({column})", score, column)
 
 
 def regex(pattern: str, column: str | None = None, *, flags: int = re.IGNORECASE) -> Scorer:
@@ -53,7 +55,7 @@ def regex(pattern: str, column: str | None = None, *, flags: int = re.IGNORECASE
         found = wanted.search(text)
         return found is not None and (column is None or same_value(found[1], row[column]))
 
-    return _named(f"regex({pattern!r})", score)
+    return _named(f"regex({pattern!r})", score, *([] if column is None else [column]))
 
 
 def one_of(*labels: str, column: str = "expected") -> Scorer:
@@ -65,7 +67,7 @@ def one_of(*labels: str, column: str = "expected") -> Scorer:
         match = found.search(text)
         return match is not None and plain(match[0]) == plain(row[column])
 
-    return _named(f"one_of({', '.join(labels)})", score)
+    return _named(f"one_of({', '.join(labels)})", score, column)
 
 
 def length(low: int = 0, high: int | None = None, *, unit: Unit = "words") -> Scorer:
@@ -103,13 +105,13 @@ def json_equal(*fields: str, expected: str = "expected", order: DateOrder = "dmy
     """
     if fields:
         fraction = json_fields(*fields, order=order, decimal=decimal)
-        return _named(f"json_equal({', '.join(fields)})", lambda text, row: fraction(text, row) == 1)
+        return _named(f"json_equal({', '.join(fields)})", lambda text, row: fraction(text, row) == 1, *fields)
 
     def score(text: str, row: Mapping[str, Any]) -> bool:
         found = find_json(text)
         return found is not None and same_value(found, row[expected], order=order, decimal=decimal)
 
-    return _named(f"json_equal({expected})", score)
+    return _named(f"json_equal({expected})", score, expected)
 
 
 def json_fields(*fields: str, order: DateOrder = "dmy", decimal: str = ".") -> Scorer:
@@ -126,12 +128,21 @@ def json_fields(*fields: str, order: DateOrder = "dmy", decimal: str = ".") -> S
         ]
         return sum(right) / len(fields)
 
-    return _named(f"json_fields({', '.join(fields)})", score)
+    return _named(f"json_fields({', '.join(fields)})", score, *fields)
 
 
-def _named(name: str, score: Scorer) -> Scorer:
+def _named(name: str, score: Scorer, *columns: str) -> Scorer:
     score.__name__ = name
+    score.columns = columns  # type: ignore[attr-defined]
     return score
+
+
+def columns_of(scorer: Scorer | Judge) -> tuple[str, ...]:
+    """The columns of a row that a scorer made here reads; of a function of one's own nothing is known."""
+    if isinstance(scorer, Judge):
+        return () if scorer.reference is None else (scorer.reference,)
+    columns: tuple[str, ...] = getattr(scorer, "columns", ())
+    return columns
 
 
 # --- a model that scores ----------------------------------------------------------------------------------------------
@@ -164,9 +175,9 @@ class Verdict:
 class Judge:
     """A model as a scorer: reads request and answer, and grades by `rubric` from `low` to `high`; scored as 0 to 1.
 
-    `client` and `model`: None means those of the experiment. `reference` names the row's column that holds a right
-    answer, which is then shown to the judge. Called as a function it asks the model and blocks; an experiment asks in
-    its workers instead, keeps the verdicts, and shows the rubric beside the results.
+    `client`: None means the experiment's; `model`: None means that client's default. `reference` names the row's
+    column that holds a right answer, which is then shown to the judge. Called as a function it asks the model and
+    blocks; an experiment asks in its workers instead, keeps the verdicts, and shows the rubric beside the results.
     """
 
     client: ChatClient | None = None
@@ -206,7 +217,7 @@ class Judge:
         score = as_number(found.get("score")) if isinstance(found, dict) else None
         if score is None or not self.low <= score <= self.high:
             return Verdict(None, f"unreadable: {text.strip()[:200]}", cost)
-        reason = str(found.get("reason", "")) if isinstance(found, dict) else ""
+        reason = str(found.get("reason") or "") if isinstance(found, dict) else ""
         return Verdict((float(score) - self.low) / (self.high - self.low), reason, cost)
 
     def __call__(self, text: str, row: Mapping[str, Any]) -> float | None:

@@ -14,6 +14,7 @@ from .clients.base import ChatClient, Effort, connect
 from .compose import Composed, check_prompt, compose, remembered_text, remembered_turns, turn_documents
 from .documents import Document
 from .errors import InvalidRequestError, PromptError, SessionBusyError
+from .jupyter import accounts, shown
 from .memory import Context, Memory, SummaryBufferMemory, memory_from_dict
 from .messages import Message, Notice, Turn, Usage
 from .prompts import FewShotPrompt, PromptTemplate
@@ -419,11 +420,12 @@ class ChatSession:
             logger.info("session.turn %s", turn.to_dict(), extra={"event": "session.turn"})
 
     def _repr_markdown_(self) -> str:
-        parts = [f"**{self.memory.human_prefix}:** {turn.user}\n\n{turn.reply or ''}" for turn in self.transcript]
-        usage = self.usage
-        cost = "" if usage.cost is None else f" · {usage.cost:.6f} USD"
-        parts.append(f"*{usage.total_input_tokens} + {usage.output_tokens} tokens{cost}*")
-        return "\n\n---\n\n".join(parts).replace("$", "\\$")
+        parts = []
+        for turn in self.transcript:
+            # What begins with a list or code block needs a line of its own.
+            space = "\n\n" if "\n" in turn.user else " "
+            parts.append(f"**{self.memory.human_prefix}:**{space}{shown(turn.user)}\n\n{shown(turn.reply or '')}")
+        return "\n\n---\n\n".join([*parts, accounts(self.usage)])
 
 
 def _check_said(text: str, documents: Sequence[Document]) -> None:

@@ -43,10 +43,12 @@ def same_value(one: object, other: object, *, order: DateOrder = "dmy", decimal:
     return plain(one) == plain(other)
 
 
+# Not any three letters: "INV 123" is no amount.
+_CURRENCY = r"USD|EUR|GBP|JPY|CHF|CAD|AUD|ARS|BOB|BRL|CLP|COP|MXN|PEN|UYU|US|R(?=\$)|S/|[$€£¥]|\s"
 _MONEY = re.compile(
-    r"^\(?(?:USD|EUR|CLP|MXN|US|GBP|COP|ARS|[$€£¥]|\s)*"
+    rf"^\(?(?:{_CURRENCY})*"
     r"(?P<number>[-+]?\d[\d., ']*)"
-    r"(?:USD|EUR|CLP|MXN|GBP|COP|ARS|euros?|d[oó]lares|dollars|pesos|[$€£¥]|\s)*\.?$",
+    rf"(?:{_CURRENCY}|euros?|d[oó]lares|dollars|pesos|reais|soles)*\.?$",
     re.IGNORECASE,
 )
 
@@ -58,7 +60,8 @@ def as_number(value: object, decimal: str = ".") -> Decimal | None:
     `decimal` decides. Leading zeros don't count.
     """
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        return Decimal(str(value))
+        number = Decimal(str(value))
+        return number if number.is_finite() else None
     match = _MONEY.match(str(value).strip()) if isinstance(value, str) else None
     if match is None:
         return None
@@ -102,7 +105,14 @@ _MONTHS = {
     for name in names.split()
 }
 _FIGURES = re.compile(r"^(\d{1,4})\s*[-/.]\s*(\d{1,2})\s*[-/.]\s*(\d{1,4})(?:[T ]\d{1,2}:\d{2}.*)?$")
-_DAY_FIRST = re.compile(r"^(\d{1,2})(?:st|nd|rd|th|º)?[\s-]+(?:de\s+)?([a-z]+)\.?,?[\s-]+(?:del?\s+)?(\d{4})$", re.I)
+_WEEKDAY = re.compile(
+    r"^(?:el\s+)?(?:(?:(?:mon|tues?|wed(?:nes)?|thurs?|fri|satur|sat|sun)(?:day)?|lunes|martes|mi[eé]rcoles|jueves"
+    r"|viernes|s[aá]bado|domingo)[.,]?\s+)?",
+    re.I,
+)
+_DAY_FIRST = re.compile(
+    r"^(\d{1,2})(?:st|nd|rd|th|º)?[\s-]+(?:(?:de|of)\s+)?([a-z]+)\.?,?[\s-]+(?:del?\s+)?(\d{4})$", re.I
+)
 _MONTH_FIRST = re.compile(r"^([a-z]+)\.?\s+(\d{1,2})(?:st|nd|rd|th)?\s*,?\s*(\d{4})$", re.I)
 
 
@@ -115,7 +125,7 @@ def as_date(value: object, order: DateOrder = "dmy") -> date | None:
         return value.date()
     if isinstance(value, date) or not isinstance(value, str):
         return value if isinstance(value, date) else None
-    text = value.strip().rstrip(".")
+    text = _WEEKDAY.sub("", value.strip().rstrip("."))
     if match := _FIGURES.match(text):
         parts = [int(part) for part in match.groups()]
         places = "ymd" if len(match[1]) > 2 else order

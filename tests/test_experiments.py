@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import itertools
 import json
 import math
 import os
@@ -116,6 +117,11 @@ def test_few_shot_prompts_take_their_place_in_the_grid() -> None:
         ({"prompts": {}}, InvalidRequestError, "prompts"),
         ({"inputs": []}, InvalidRequestError, "inputs"),
         ({"repeats": 0}, InvalidRequestError, "repeats"),
+        ({"prompts": ["Capital of {country}?"]}, InvalidRequestError, "no mapping"),
+        ({"inputs": ["Chile"]}, InvalidRequestError, "no mapping"),
+        ({"score": 5}, InvalidRequestError, "no function"),
+        ({"score": contains("capital")}, PromptError, "capital"),
+        ({"score": {"judge": Judge(reference="capital")}}, PromptError, "capital"),
         ({"params": [{"temprature": 1}]}, InvalidRequestError, "temprature"),
         ({"params": [{}, {}]}, InvalidRequestError, "the same"),
         ({"inputs": [{"land": "Chile"}]}, PromptError, "country"),
@@ -125,6 +131,22 @@ def test_few_shot_prompts_take_their_place_in_the_grid() -> None:
 def test_a_grid_that_does_not_fit_is_refused_when_it_is_made(changes: Any, error: type, said: str) -> None:
     with pytest.raises(error, match=said):
         grid(Answering(), **changes)
+
+
+def test_one_of_a_kind_needs_no_list() -> None:
+    one = grid(Answering(), models="a", params={"temperature": 0.5}, inputs=ROWS[0])
+    assert [(cell.model, cell.params, cell.row) for cell in one.cells()] == [("a", {"temperature": 0.5}, ROWS[0])] * 2
+
+
+def test_params_that_differ_within_only_are_told_apart() -> None:
+    schemas = [{"json_schema": {"type": "object", "required": [name], "title": "x" * 40}} for name in ("a", "b")]
+    extras = [{"top_k": 5}, {"top_k": 40}, *schemas]
+    labels = [
+        cell.params_label for cell in grid(Answering(), params=[{"extra": extra} for extra in extras]).cells()[:4]
+    ]
+    assert labels[:2] == ["extra={top_k=5}", "extra={top_k=40}"]
+    assert len(set(labels)) == 4
+    assert max(map(len, labels)) < 60
 
 
 def test_a_dry_run_sends_nothing_and_says_what_a_run_would_take() -> None:
@@ -219,6 +241,7 @@ def test_functions_score_anew_when_results_are_loaded(tmp_path: Path) -> None:
     assert loaded.frame()["short"].sum() == 4
     assert loaded.frame()["broken"].isna().all()
     assert "KeyError" in loaded.frame()["score_error"].iloc[0]
+    assert "4 cells were not scored, the first because of broken: KeyError" in loaded.to_markdown()
     assert len(client.sent) == 4
 
 
@@ -258,6 +281,15 @@ def test_as_many_requests_run_at_once_as_there_are_workers() -> None:
         grid(client).run(0)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell starts what it runs in the background with Ctrl-C ignored, and so the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_keeps_what_is_done_and_stops_what_runs(tmp_path: Path) -> None:
     kept = tmp_path / "results.jsonl"
     client = Answering(seconds=0.02)
@@ -308,9 +340,18 @@ def test_times_are_those_of_the_attempt_that_answered() -> None:
     assert outcome.latency < 0.4
 
 
-def test_a_progress_bar_counts_the_cells(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    grid(Answering()).run(max_usd=None)
-    assert "4/4" in capsys.readouterr().err
+def test_a_client_is_warmed_before_times_are_taken(mocker: Any) -> None:
+    client = Answering()
+    client.warm = mocker.Mock(side_effect=lambda: client.sent == [] or pytest.fail("too late"))  # type: ignore[attr-defined]
+    grid(client).run(**FREE)
+    client.warm.assert_called_once_with()  # type: ignore[attr-defined]
+
+
+def test_a_progress_bar_counts_the_cells_and_those_that_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    grid(Answering(lambda text: ThrottledError("no") if "Chile" in text else "Lima")).run(max_usd=None)
+    said = capsys.readouterr().err
+    assert "4/4" in said
+    assert "errors=2" in said
 
 
 def test_importing_experiments_loads_neither_pandas_nor_matplotlib_nor_tqdm() -> None:
@@ -333,6 +374,7 @@ def test_verdicts_are_kept_and_paid_for_once(tmp_path: Path) -> None:
     assert grid(client, score=judged).dry_run().judge_calls == 4
     results = grid(client, score=judged).run(resume=kept, **FREE)
     assert results.frame()["judge"].tolist() == [0.5] * 4
+    assert results.frame()["judge_reason"].tolist() == ["fine"] * 4
     assert len(client.sent) == 8
     assert grid(client, score=judged).run(resume=kept, **FREE).frame()["judge"].tolist() == [0.5] * 4
     assert len(client.sent) == 8
@@ -356,6 +398,7 @@ def test_a_judge_that_fails_leaves_its_cell_without_a_score() -> None:
     results = grid(client, score={"judge": Judge(), "right": contains()}).run(**FREE)
     frame = results.frame()
     assert frame["judge"].isna().all()
+    assert all(said.startswith("judge: ThrottledError: no") for said in frame["score_error"])
     assert frame["right"].sum() == 2
     assert frame["error"].isna().all()
 
@@ -395,6 +438,17 @@ def test_the_summary_has_scores_with_intervals_times_tokens_and_cost() -> None:
     assert 0.5 <= summary.loc["good", "score_low"] < 7 / 8 < summary.loc["good", "score_high"] <= 1
     assert summary.loc["good", "latency"] >= summary.loc["good", "ttft"] >= 0
     assert summary.loc["good", "params"] == "temperature=0.0"
+
+
+def test_columns_of_the_inputs_stand_in_the_frame_and_can_be_grouped_by() -> None:
+    rows = [{**row, "language": language, "score": "taken"} for row, language in zip(ROWS, ("es", "en"), strict=True)]
+    results = grid(Answering(), inputs=rows).run(**FREE)
+    assert results.frame()["country"].tolist() == ["Chile", "Chile", "Peru", "Peru"]
+    assert results.frame()["score"].tolist() == [0, 0, 1, 1]
+    assert results.summary("language")[["language", "n", "score"]].values.tolist() == [["es", 2, 0], ["en", 2, 1]]
+    with pytest.raises(InvalidRequestError, match="no column colour") as caught:
+        results.summary(["prompt", "colour"])
+    assert "language" in caught.value.hint
 
 
 def test_a_comparison_pairs_the_inputs() -> None:
@@ -444,7 +498,7 @@ def test_the_sign_test_is_the_exact_one(wins: int, losses: int, p: float) -> Non
 
 def test_results_go_out_as_csv_markdown_and_html(tmp_path: Path) -> None:
     results = made_results()
-    text = results.to_csv(str(tmp_path / "cells.csv"))
+    text = results.to_csv(tmp_path / "cells.csv")
     assert (tmp_path / "cells.csv").read_text(encoding="utf-8") == text
     assert len(list(csv.reader(text.splitlines(keepends=True)))) == 33
     markdown = results.to_markdown()
@@ -460,12 +514,31 @@ def test_results_are_drawn_with_their_intervals() -> None:
     mpl.use("agg")
     results = made_results()
     bars = results.plot()
-    assert [label.get_text() for label in bars.get_xticklabels()] == ["good", "bad"]
-    assert [bar.get_height() for bar in bars.patches] == pytest.approx([7 / 8, 1 / 7])
+    assert [label.get_text() for label in bars.get_yticklabels()] == ["good", "bad"]
+    assert [bar.get_width() for bar in bars.patches] == pytest.approx([7 / 8, 1 / 7])
     points = results.plot(kind="scatter", x="cost")
     assert "USD" in points.get_xlabel()
     with pytest.raises(InvalidRequestError, match="no scorer"):
         Results([], {}, {}).plot()
+
+
+def test_labels_of_a_large_grid_do_not_run_into_each_other_and_its_points_can_be_told_apart() -> None:
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    params = [{"temperature": temperature, "max_tokens": 50} for temperature in (0.0, 0.7)]
+    models = ["anthropic.claude-sonnet-4-5-20250929-v1:0", "amazon.nova-lite-v1:0"]
+    results = grid(Answering(), models=models, params=params, prompts={**PROMPTS, "third": "{country}"}).run(**FREE)
+    bars = results.plot()
+    bars.figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in bars.get_yticklabels()]
+    assert len(boxes) == 12
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    assert min(box.x0 for box in boxes) >= 0
+    # What is the same everywhere is not said.
+    assert bars.get_yticklabels()[0].get_text() == f"plain · {models[0]} · temperature=0.0"
+    points = results.plot(kind="scatter").lines
+    assert len({(line.get_marker(), line.get_color()) for line in points if line.get_marker() in "os"}) == 12
 
 
 def test_no_cells_are_an_empty_table() -> None:

@@ -83,6 +83,9 @@ def test_only_objects_count_where_fields_are_wanted() -> None:
         ("1,5", "1.5"),
         ("12.50 USD.", "12.5"),
         ("1 234,5", "1234.5"),
+        ("R$ 1.234,50", "1234.5"),
+        ("S/ 12.50", "12.5"),
+        ("INV 12", None),
         ("INV-12", None),
         ("12,34,56.7", None),
         ("", None),
@@ -111,6 +114,11 @@ def test_the_decimal_sign_decides_where_a_text_does_not_tell() -> None:
         ("August 2 , 2023", (2023, 8, 2)),
         ("Aug. 2nd, 2023", (2023, 8, 2)),
         ("2 Aug 2023", (2023, 8, 2)),
+        ("2nd of August 2023", (2023, 8, 2)),
+        ("Wednesday, August 2, 2023", (2023, 8, 2)),
+        ("el miércoles 2 de agosto de 2023", (2023, 8, 2)),
+        ("el 2 de agosto del 2023", (2023, 8, 2)),
+        ("Wed. 02/08/2023", (2023, 8, 2)),
         ("2 de agosto de 2023", (2023, 8, 2)),
         ("1º de septiembre del 2023", (2023, 9, 1)),
         ("31/02/2023", None),
@@ -210,7 +218,9 @@ def test_a_judge_shows_its_rubric_and_reads_a_verdict() -> None:
     assert "<reference>\nLima\n</reference>" in sent.messages[0].text
 
 
-@pytest.mark.parametrize("said", ["five", '{"score": 9}', '{"score": "high"}', "{}"])
+@pytest.mark.parametrize(
+    "said", ["five", '{"score": 9}', '{"score": "high"}', '{"score": NaN}', '{"score": 1e99999999999999999999}', "{}"]
+)
 def test_a_verdict_that_cannot_be_read_is_none_and_not_a_zero(said: str) -> None:
     verdict = Judge().read(said)
     assert verdict.score is None
