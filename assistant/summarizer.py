@@ -37,6 +37,9 @@ CONDENSE = (
 # Our own marks must not be imitated from within the material: a turn could close it and go on as an instruction.
 _MARKS = re.compile(r"<(?=\s*/?\s*(?:summary_so_far|turns|turn|user|assistant)\b)", re.IGNORECASE)
 _COPIED = re.compile(r"</?\s*(?:summary_so_far|turns|turn|user|assistant)\s*>", re.IGNORECASE)
+# A line of them alone, behind a summary: the model goes on with turns that it makes up.
+_RUN_ON = re.compile(r"(?<=\S)\s*^[ \t]*</?(?:summary_so_far|turns?)>[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_LEADING = re.compile(r"\A\s*(?:</?(?:summary_so_far|turns?)>\s*)+", re.IGNORECASE)
 _WRAPPED = re.compile(r"\A<summary(?:_so_far)?>\s*(.*?)\s*</summary(?:_so_far)?>\Z", re.DOTALL)
 
 # Of Spanish; English has 0.75. Models count words better than tokens.
@@ -78,10 +81,16 @@ def _quoted(text: str, longest: int) -> str:
 
 
 def cleaned(answer: str) -> str:
-    """The answer without white space and without our own marks, which some models copy."""
+    """The answer without white space and without our own marks, which some models copy; see `ran_on`."""
     answer = answer.strip()
     wrapped = _WRAPPED.match(answer)
-    return _COPIED.sub("", wrapped[1] if wrapped else answer).strip()
+    text = _LEADING.sub("", wrapped[1] if wrapped else answer)
+    return _COPIED.sub("", _RUN_ON.split(text, 1)[0]).strip()
+
+
+def ran_on(answer: str) -> bool:
+    """Whether the model wrote a summary to its end, and then our marks and more: small ones do. The rest is cut off."""
+    return _RUN_ON.search(_LEADING.sub("", answer)) is not None
 
 
 def objection(answer: str, stop_reason: StopReason | None, *, replaced: int, previous: int, target: int) -> str | None:
@@ -172,15 +181,17 @@ class Fold:
         )
         if self.cancelled:
             self._reply.cancel()
-        answer = cleaned(self._reply.drain().text)
+        text = self._reply.drain().text
+        answer = cleaned(text)
         previous = estimate_tokens(self.mark.summary)
         replaced = previous + sum(turn.size for turn in self.turns)
         if not self.turns:
             # Token by token it would never come to an end.
             replaced = max(self._budget.cap, previous * 3 // 4)
-        self.problem = objection(
-            answer, self._reply.stop_reason, replaced=replaced, previous=previous, target=self._plan.target
-        )
+        stop_reason = self._reply.stop_reason
+        if stop_reason == "max_tokens" and ran_on(text):
+            stop_reason = "end_turn"
+        self.problem = objection(answer, stop_reason, replaced=replaced, previous=previous, target=self._plan.target)
         if self.problem is None:
             self.answer = answer
         if self._reply.model is not None and self._reply.usage is not None:

@@ -267,6 +267,19 @@ def test_an_answer_that_is_no_summary_changes_nothing(answer: str, reason: str) 
     assert memory.usage.input_tokens > 0, "it was paid for"
 
 
+def test_a_summary_behind_which_a_small_model_made_up_turns_until_it_was_cut_off_counts() -> None:
+    client = Summarizer()
+    said = "El usuario contó cuatro cosas y el asistente las anotó."
+    client.answer = lambda prompt: f"{said}\n</summary_so_far>\n<turns>\n<turn>\n<user>¿Y qué"
+    client.reason = "max_tokens"
+    memory = SummaryBufferMemory(client, max_token_limit=1000)
+    while not client.prompts:
+        fill(memory, 1, start=len(memory.turns))
+        assert memory.flush(PATIENCE)
+    assert memory.summary == said
+    assert memory.problem is None
+
+
 def test_a_turn_that_wants_to_be_obeyed_does_not_become_the_summary() -> None:
     client = Summarizer()
     client.answer = lambda prompt: "OK" if "reply OK" in prompt else "Nada."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from assistant.buffers import MemoryTurn
-from assistant.summarizer import SYSTEM, cleaned, objection, prompt
+from assistant.summarizer import SYSTEM, cleaned, objection, prompt, ran_on
 
 TURN = MemoryTurn("1", "Me llamo Ana y uso `parse_row()`.", "Encantado, Ana.")
 
@@ -61,11 +61,22 @@ def test_a_text_that_is_too_long_loses_its_middle() -> None:
         ("<summary>\nAna vive en Lima.\n</summary>", "Ana vive en Lima."),
         ("<summary_so_far>Ana</summary_so_far>", "Ana"),
         ("Usa <summary> en su código.", "Usa <summary> en su código."),
+        # A small model goes on with turns of its own making.
+        ("<turns>\nAna vive en Lima.\n</turns>\n<turns>\n<turn>\n<user>¿Y?</user>\n</turn>", "Ana vive en Lima."),
+        ("Ana vive en Lima.\n</summary_so_far>\n\n<turns>\n<turn>\n<user>¿Y?", "Ana vive en Lima."),
+        ("Ana lee <turn> en su XML.\nVive en Lima.", "Ana lee  en su XML.\nVive en Lima."),
         ("", ""),
     ],
 )
 def test_marks_that_a_model_copies_are_taken_off(answer: str, expected: str) -> None:
     assert cleaned(answer) == expected
+
+
+def test_a_summary_is_at_its_end_where_our_marks_follow_it() -> None:
+    assert ran_on("Ana vive en Lima.\n</summary_so_far>\n<turns>\n<tur")
+    assert ran_on("<turns>\nAna vive en Lima.\n</turns>\n")
+    assert not ran_on("<summary_so_far>\nAna vive en")
+    assert not ran_on("Ana lee <turn> en su XML, y vive en")
 
 
 STATEMENT = "El usuario se llama Ana y vive en Lima; quiere viajar el 4 de mayo con 2.000 euros."
