@@ -1,4 +1,4 @@
-"""The command line: `assistant chat`, `ask`, `models`, `serve`."""
+"""The command line: `assistant chat`, `ask`, `models`, `doctor`, `serve`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from ._version import __version__
 from .errors import AssistantError
+from .texts import decoded
 
 if TYPE_CHECKING:
     from .clients.base import Backend, ChatClient
@@ -19,6 +22,18 @@ if TYPE_CHECKING:
     from .session import ChatSession
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# Help and errors name an option's variable too: it may have been set in a file long ago.
+_option = partial(click.option, show_envvar=True)
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+# What a terminal says of an answer that did not come to an end of its own.
+_ENDS = {
+    "max_tokens": "the answer reached its longest length: --max-tokens allows more",
+    "context_window": "the model's window is full",
+    "refusal": "the model declined to go on",
+    "guardrail": "a guardrail stepped in",
+}
 
 
 def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -31,7 +46,7 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 _where = _options(
-    click.option(
+    _option(
         "--backend",
         type=click.Choice(["auto", "bedrock", "local"]),
         default="auto",
@@ -39,21 +54,21 @@ _where = _options(
         envvar="ASSISTANT_BACKEND",
         help="Who answers: Amazon Bedrock, or the embedded model; auto takes Bedrock where AWS credentials are found.",
     ),
-    click.option("--region", envvar="ASSISTANT_REGION", help="AWS region; by default the one of your AWS set-up."),
-    click.option("--profile", envvar="ASSISTANT_PROFILE", help="AWS profile; by default the one of your AWS set-up."),
+    _option("--region", envvar="ASSISTANT_REGION", help="AWS region; by default the one of your AWS set-up."),
+    _option("--profile", envvar="ASSISTANT_PROFILE", help="AWS profile; by default the one of your AWS set-up."),
 )
 
 _how = _options(
-    click.option("--model", "-m", envvar="ASSISTANT_MODEL", help="Model id, inference profile, ARN or short name."),
-    click.option("--system", "-s", help="Instructions for the model."),
-    click.option("--temperature", "-t", type=float, help="0 to 1; by default the model's own."),
-    click.option("--top-p", type=float, help="0 to 1; by default the model's own."),
-    click.option("--max-tokens", type=int, help="Longest answer, in tokens."),
-    click.option("--verbose", "-v", is_flag=True, help="Log the exact request and what it cost, to standard error."),
+    _option("--model", "-m", envvar="ASSISTANT_MODEL", help="Model id, inference profile, ARN or short name."),
+    _option("--system", "-s", help="Instructions for the model."),
+    _option("--temperature", "-t", type=float, help="0 to 1; by default the model's own."),
+    _option("--top-p", type=float, help="0 to 1; by default the model's own."),
+    _option("--max-tokens", type=int, help="Longest answer, in tokens."),
+    _option("--verbose", "-v", is_flag=True, help="Log the exact request and what it cost, to standard error."),
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings=_HELP)
 @click.version_option(__version__)
 def cli() -> None:
     """A personal assistant for Amazon Bedrock."""
@@ -63,13 +78,12 @@ def cli() -> None:
 @click.argument("question", nargs=-1)
 @_where
 @_how
-@click.option("--usage", is_flag=True, help="Say how many tokens it took and what it cost, to standard error.")
+@_option("--usage", is_flag=True, help="Say how many tokens it took and what it cost, to standard error.")
 def ask(
     question: tuple[str, ...], backend: Backend, region: str | None, profile: str | None, usage: bool, **settings: Any
 ) -> None:
     """Ask one QUESTION. Text from standard input is added to it: cat notes.txt | assistant ask "summarise it"."""
-    given = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
-    text = "\n\n".join(part for part in (" ".join(question), given.strip()) if part)
+    text = "\n\n".join(part for part in (" ".join(question), _piped().strip()) if part)
     if not text:
         raise click.UsageError('Ask something: assistant ask "…", or give it a text on standard input.')
     client = _client(backend, region, profile)
@@ -89,11 +103,11 @@ def ask(
 @_where
 @_how
 def chat(backend: Backend, region: str | None, profile: str | None, **settings: Any) -> None:
-    """Talk in the terminal. Ctrl-C stops an answer; /retry, /undo, /reset and /exit do what they say."""
+    """Talk in the terminal. Ctrl-C stops an answer; /retry, /continue, /undo, /reset and /exit do what they say."""
     client = _client(backend, region, profile)
     session = _session(client, settings)
     click.echo(f"{session.model} — {getattr(client, 'description', '')}", err=True)
-    click.echo("Ctrl-C stops an answer, Ctrl-D or /exit leaves. /retry /undo /reset", err=True)
+    click.echo("Ctrl-C stops an answer, Ctrl-D or /exit leaves. /retry /continue /undo /reset", err=True)
     while True:
         try:
             text = input("> ").strip()
@@ -110,6 +124,14 @@ def chat(backend: Backend, region: str | None, profile: str | None, **settings: 
             _say_error(error)
 
 
+def _piped() -> str:
+    """What comes on standard input; empty where a person sits there."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return ""
+    data = getattr(sys.stdin, "buffer", None)
+    return sys.stdin.read() if data is None else decoded(data.read())
+
+
 def _answer(session: ChatSession, text: str) -> None:
     if not text:
         return
@@ -121,21 +143,22 @@ def _answer(session: ChatSession, text: str) -> None:
         click.echo("(a new conversation)", err=True)
     elif text == "/retry":
         _show(session.retry())
+    elif text == "/continue":
+        _show(session.continue_())
     elif text.startswith("/") and " " not in text:
-        click.echo("Commands: /retry /undo /reset /exit", err=True)
+        click.echo("Commands: /retry /continue /undo /reset /exit", err=True)
     else:
         _show(session.stream(text))
 
 
 def _show(reply: Reply) -> None:
-    """Prints an answer as it comes; Ctrl-C ends the answer and nothing else."""
+    """Prints an answer as it comes, and why it ended early; Ctrl-C ends the answer and nothing else."""
     from .messages import Notice, Retrying, TextDelta
 
     try:
         for event in reply.events():
             if isinstance(event, TextDelta):
-                sys.stdout.write(event.text)
-                sys.stdout.flush()
+                click.echo(event.text, nl=False, color=True)
             elif isinstance(event, Retrying):
                 reason = getattr(event.error, "message", event.error)
                 click.echo(f"({reason}; trying again in {event.wait:.0f} s)", err=True)
@@ -143,13 +166,18 @@ def _show(reply: Reply) -> None:
                 click.echo(f"({event.text})", err=True)
     except KeyboardInterrupt:
         reply.cancel()
-    finally:
+    except AssistantError:
         click.echo()
+        raise
+    click.echo()
+    why = _ENDS.get(reply.stop_reason or "")
+    if why:
+        click.echo(f"({why})", err=True)
 
 
 @cli.command()
 @_where
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@_option("--json", "as_json", is_flag=True, help="For machines.")
 def models(backend: Backend, region: str | None, profile: str | None, as_json: bool) -> None:
     """List the models that can be asked."""
     client = _client(backend, region, profile)
@@ -183,9 +211,9 @@ def models(backend: Backend, region: str | None, profile: str | None, as_json: b
 
 @cli.command()
 @_where
-@click.option("--model", "-m", envvar="ASSISTANT_MODEL", help="The model to try.")
-@click.option("--data-dir", type=click.Path(file_okay=False), envvar="ASSISTANT_DATA_DIR", help="Where chats are kept.")
-@click.option("--lang", type=click.Choice(["es", "en"]), help="By default the language of your locale.")
+@_option("--model", "-m", envvar="ASSISTANT_MODEL", help="The model to try.")
+@_option("--data-dir", type=click.Path(file_okay=False), envvar="ASSISTANT_DATA_DIR", help="Where chats are kept.")
+@_option("--lang", type=click.Choice(["es", "en"]), help="By default the language of your locale.")
 def doctor(**options: Any) -> None:
     """Say what works here and what does not, with the next step for each. Leaves with 1 where something fails."""
     from .doctor import diagnose, status_of
@@ -200,10 +228,10 @@ def doctor(**options: Any) -> None:
     sys.exit(status_of(records))
 
 
-@cli.command()
+@cli.command(context_settings=_HELP)
 @_where
-@click.option("--host", default="127.0.0.1", show_default=True, envvar="ASSISTANT_HOST", help="Address to listen on.")
-@click.option(
+@_option("--host", default="127.0.0.1", show_default=True, envvar="ASSISTANT_HOST", help="Address to listen on.")
+@_option(
     "--port",
     type=click.IntRange(0, 65535),
     default=7860,
@@ -211,37 +239,37 @@ def doctor(**options: Any) -> None:
     envvar="ASSISTANT_PORT",
     help="0: any free.",
 )
-@click.option("--share", is_flag=True, envvar="ASSISTANT_SHARE", help="A public link; never without a login.")
-@click.option("--auth", metavar="USER:PASSWORD", envvar="ASSISTANT_AUTH", help="Ask for this login.")
-@click.option(
+@_option("--share", is_flag=True, envvar="ASSISTANT_SHARE", help="A public link; never without a login.")
+@_option("--auth", metavar="USER:PASSWORD", envvar="ASSISTANT_AUTH", help="Ask for this login.")
+@_option(
     "--auth-file",
     type=click.Path(dir_okay=False),
     envvar="ASSISTANT_AUTH_FILE",
     help="Users who may sign in, a line each, as `assistant hash-password` makes them.",
 )
-@click.option(
+@_option(
     "--user-header",
     metavar="NAME",
     envvar="ASSISTANT_USER_HEADER",
     help="A header in which a proxy names the user whom it has signed in, as X-Forwarded-User.",
 )
-@click.option(
+@_option(
     "--proxy-secret",
     envvar="ASSISTANT_PROXY_SECRET",
     help="What the proxy sends as X-Assistant-Proxy-Secret; needed for --user-header unless on 127.0.0.1.",
 )
-@click.option(
+@_option(
     "--secret",
     envvar="ASSISTANT_SECRET",
     help="Signs logins, at least 16 characters; the same for all replicas. By default a file in the data directory.",
 )
-@click.option(
+@_option(
     "--api/--no-api",
     default=None,
     envvar="ASSISTANT_API",
     help="Scripts may call the chat endpoint, behind the same login and limits; by default not on shared pages.",
 )
-@click.option(
+@_option(
     "--limit",
     multiple=True,
     metavar="SCOPE.KIND=N",
@@ -249,7 +277,7 @@ def doctor(**options: Any) -> None:
     help="At most N (or none) for a user, a session or all: messages (a minute), tokens or usd (a day). "
     "Example: --limit user.usd=2. Shared pages have limits by default.",
 )
-@click.option(
+@_option(
     "--lease",
     type=click.FloatRange(2, 600),
     default=15,
@@ -257,10 +285,10 @@ def doctor(**options: Any) -> None:
     envvar="ASSISTANT_LEASE",
     help="Seconds after which another replica takes over from one that was killed.",
 )
-@click.option("--data-dir", type=click.Path(file_okay=False), envvar="ASSISTANT_DATA_DIR", help="Where chats are kept.")
-@click.option("--database-url", envvar="ASSISTANT_DATABASE_URL", help="An SQLAlchemy URL in place of SQLite there.")
-@click.option("--verbose", "-v", is_flag=True, envvar="ASSISTANT_VERBOSE", help="Log requests and what they cost.")
-@click.option("--no-browser", is_flag=True, envvar="ASSISTANT_NO_BROWSER", help="Do not open the page in a browser.")
+@_option("--data-dir", type=click.Path(file_okay=False), envvar="ASSISTANT_DATA_DIR", help="Where chats are kept.")
+@_option("--database-url", envvar="ASSISTANT_DATABASE_URL", help="An SQLAlchemy URL in place of SQLite there.")
+@_option("--verbose", "-v", is_flag=True, envvar="ASSISTANT_VERBOSE", help="Log requests and what they cost.")
+@_option("--no-browser", is_flag=True, envvar="ASSISTANT_NO_BROWSER", help="Do not open the page in a browser.")
 def serve(**options: Any) -> None:
     """Serve the chat page."""
     from importlib import import_module
@@ -313,6 +341,9 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
         command.main(args=arguments, standalone_mode=False)
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
     except click.UsageError as error:
         # One line that says what is wrong; the usage is what --help is for.
         click.echo(f"Error: {error.format_message()}", err=True)
@@ -326,12 +357,18 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except BrokenPipeError:
-        # `assistant ask … | head`: whoever reads has had enough.
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as error:
+        # A full disk behind `> answer.txt`. Of a pipe that nobody reads any more click makes a quiet end.
+        click.echo(f"Error: {error}", err=True)
+        # Python would fail once more at its end, with the text that is left.
+        sys.stdout = None
+        sys.exit(1)
     sys.exit(0)
 
 
 def main() -> NoReturn:
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        # None where it is closed. What a terminal's encoding does not have is no reason to fail.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     run_command(cli)

@@ -13,6 +13,7 @@ from typing import Any
 
 from .errors import InvalidRequestError
 from .pixels import image_size
+from .texts import decoded, repaired
 
 # Limits of Converse: botocore's service model, shapes DocumentBlock and ImageBlock (read 2026-11-23).
 MAX_DOCUMENT_BYTES = 4_500_000
@@ -32,7 +33,8 @@ _MEDIA_TYPES = {"md": "text/markdown", "webp": "image/webp"}
 def _extracted(document: Document) -> str:
     from .extract import extract_text
 
-    return extract_text(document.data, document.format, document.name)
+    # A PDF's own tables of characters may yield halves of them.
+    return repaired(extract_text(document.data, document.format, document.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Document:
     id: str = ""
 
     def __post_init__(self) -> None:
+        # A file's name may be bytes of any encoding.
+        object.__setattr__(self, "name", repaired(self.name))
         object.__setattr__(self, "format", _ALIASES.get(self.format.lower(), self.format.lower()))
         if self.format not in IMAGE_FORMATS + DOCUMENT_FORMATS:
             raise InvalidRequestError(
@@ -82,7 +86,7 @@ class Document:
 
     @classmethod
     def from_text(cls, text: str, name: str = "text.txt") -> Document:
-        return cls(name, "txt", text.encode())
+        return cls(name, "txt", repaired(text).encode())
 
     @property
     def is_image(self) -> bool:
@@ -103,7 +107,7 @@ class Document:
         Raises InvalidRequestError for images, and for files that are damaged or hold no text.
         """
         if self.is_text:
-            return self.data.decode("utf-8-sig", errors="replace")
+            return decoded(self.data)
         if self.is_image:
             raise InvalidRequestError(
                 f"{self.name}: this model does not take images.",

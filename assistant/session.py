@@ -19,6 +19,7 @@ from .memory import Context, Memory, SummaryBufferMemory, memory_from_dict
 from .messages import Message, Notice, Turn, Usage
 from .prompts import FewShotPrompt, PromptTemplate
 from .reply import Reply, ReplyState
+from .texts import listed, repaired
 from .tokens import calibrate, estimate_request, estimate_tokens
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class ChatSession:
             "temperature": temperature,
             "top_p": top_p,
             "max_tokens": max_tokens,
-            "stop_sequences": tuple(stop_sequences),
+            "stop_sequences": listed(stop_sequences),
             "effort": effort,
         }
         self._lock = threading.Lock()
@@ -141,7 +142,7 @@ class ChatSession:
         InvalidRequestError, PromptError; the turn is then not in the transcript.
         """
         documents = tuple(documents)
-        _check_said(text, documents)
+        text = _said(text, documents)
         self._take()
         try:
             turn = Turn(text, documents=documents)
@@ -163,7 +164,7 @@ class ChatSession:
         self._take()
         try:
             if not self._turns:
-                raise InvalidRequestError("There is no turn to try again.")
+                raise InvalidRequestError("There is no turn to try again.", hint="Send a text first.")
             old = self._turns[-1]
             return self._supersede(len(self._turns) - 1, Turn(old.user, documents=old.documents), overrides)
         except BaseException:
@@ -195,8 +196,7 @@ class ChatSession:
                     f"There is no turn {turn_id!r} in this conversation.", hint="The ids stand in `transcript`."
                 )
             kept = self._turns[index].documents if documents is None else tuple(documents)
-            _check_said(text, kept)
-            return self._supersede(index, Turn(text, documents=kept), overrides)
+            return self._supersede(index, Turn(_said(text, kept), documents=kept), overrides)
         except BaseException:
             self._lock.release()
             raise
@@ -210,7 +210,10 @@ class ChatSession:
         try:
             turn = self._turns[-1] if self._turns else None
             if turn is None or not turn.reply or turn.stop_reason not in _CUT:
-                raise InvalidRequestError("The last answer was not cut off: there is nothing to continue.")
+                raise InvalidRequestError(
+                    "The last answer was not cut off: there is nothing to continue.",
+                    hint="Send a text, or ask for another answer with retry().",
+                )
             settings = self._settings(overrides)
             # The turn to continue is the newest one in the memory: what is sent is what was sent for it, and its reply.
             context = self.memory.context(
@@ -367,7 +370,7 @@ class ChatSession:
 
     def _request(self, composed: Composed, settings: Settings) -> Reply:
         given: dict[str, Any] = dict(settings)
-        given["stop_sequences"] = (*composed.stop_sequences, *(settings.get("stop_sequences") or ()))
+        given["stop_sequences"] = (*composed.stop_sequences, *listed(settings.get("stop_sequences") or ()))
         if self.verbose:
             extra = {"messages": composed.messages, "system": composed.system, "settings": given}
             logger.info("session.request %s", extra, extra={"event": "session.request", **extra})
@@ -428,9 +431,12 @@ class ChatSession:
         return "\n\n---\n\n".join([*parts, accounts(self.usage)])
 
 
-def _check_said(text: str, documents: Sequence[Document]) -> None:
+def _said(text: str, documents: Sequence[Document]) -> str:
+    """The text as it is kept and sent. Raises InvalidRequestError where there is nothing to send."""
+    text = repaired(text)
     if not text.strip() and not documents:
         raise InvalidRequestError("There is nothing to send.", hint="Write something.")
+    return text
 
 
 def _calibrate(state: ReplyState, composed: Composed) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from .errors import StoreError
 from .messages import Turn, Usage
+from .texts import repaired
 
 # Inside a class with a method `list`, the name means that method.
 Turns = list[Turn]
@@ -93,8 +94,4 @@ def title_of(text: str, limit: int = 60) -> str:
 
 def clean_text(text: str) -> str:
     """The text as a database takes it: browsers and models send halves of characters, PostgreSQL takes no NUL."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text.replace("\0", "\ufffd")
+    return repaired(text).replace("\0", "\ufffd")

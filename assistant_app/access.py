@@ -52,6 +52,8 @@ def access_from(
     would leave the page open, without repeating any password.
     """
     _check_header(host, share, user_header, proxy_secret)
+    if secret is not None and len(secret) < _SECRET_LENGTH:
+        raise click.UsageError(f"Invalid value for '--secret': it needs at least {_SECRET_LENGTH} characters.")
     if sum(given is not None for given in (auth, auth_file, user_header)) > 1:
         raise click.UsageError("--auth, --auth-file and --user-header exclude each other: there is one way in.")
     allowed = not share if api is None else api
@@ -105,11 +107,9 @@ def _number(text: str, kind: str, value: str) -> float | None:
 def secret_from(given: str | None, data_dir: str | os.PathLike[str] | None) -> bytes:
     """What signs tickets: the secret that was given, else one that is made once and kept in the data directory.
 
-    Where nothing can be written it lasts as long as this process. Raises click.UsageError for one that is too short.
+    Where nothing can be written it lasts as long as this process.
     """
     if given is not None:
-        if len(given) < _SECRET_LENGTH:
-            raise click.UsageError(f"Invalid value for '--secret': it needs at least {_SECRET_LENGTH} characters.")
         return given.encode()
     path = _data_dir(data_dir) / "login.secret"
     with contextlib.suppress(OSError):

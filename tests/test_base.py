@@ -61,6 +61,12 @@ def test_messages_that_say_nothing_or_make_no_sense_are_refused_with_a_hint(give
     assert error.value.hint
 
 
+@pytest.mark.parametrize("given", [None, 7, ["hola"], [("user", "hola")], Message("user", b"hola")], ids=repr)  # type: ignore[arg-type]
+def test_what_is_no_message_at_all_is_a_type_error(given: Any) -> None:
+    with pytest.raises(TypeError, match="not"):
+        as_messages(given)
+
+
 def test_auto_is_bedrock_where_keys_and_a_region_are_found(
     server: BedrockServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

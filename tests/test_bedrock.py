@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from assistant import BedrockClient, InvalidRequestError, ModelAccessError, ModelNotFoundError
+from assistant import BedrockClient, ChatSession, InvalidRequestError, ModelAccessError, ModelNotFoundError
 from assistant.clients.rules import LEARNED
 from assistant.messages import Message, Notice, ThinkingDelta, Usage
 from tests.bedrock_errors import NO_TEMPERATURE
@@ -323,6 +323,28 @@ def test_a_value_out_of_range_is_refused_before_anything_is_sent(
     with pytest.raises(InvalidRequestError):
         client.stream("hola", model=CLAUDE, **options)
     assert server.requests == []
+
+
+@pytest.mark.parametrize("model", [CLAUDE, NOVA])
+def test_halves_of_characters_are_not_sent(model: str, client: BedrockClient, server: BedrockServer) -> None:
+    session = ChatSession(client, model=model, system="brief \ud83d")
+    assert "half \ufffd of" in session.send("half \ud83d of it").text
+    assert session.transcript[0].user == "half \ufffd of it"
+    assert "brief \ufffd" in str(inferences(server)[0].body["system"])
+
+
+def test_a_text_in_place_of_a_list_of_stop_sequences_is_a_type_error(client: BedrockClient) -> None:
+    """Its letters would each be one, and the answer end at the first of them."""
+    session = ChatSession(client)
+    for call in (
+        lambda: client.stream("hola", stop_sequences="END"),
+        lambda: session.stream("hola", stop_sequences="END"),
+        lambda: ChatSession(client, stop_sequences="END"),
+    ):
+        with pytest.raises(TypeError, match="stop_sequences"):
+            call()
+    assert session.transcript == []
+    assert not session.busy
 
 
 def test_a_misspelt_keyword_is_a_type_error(client: BedrockClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import io
 import json
@@ -42,10 +43,11 @@ Run = Callable[..., Result]
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command to its end in this process, which has loaded everything already."""
 
-    def run(*arguments: str, server: BedrockServer | None = None, text: str = "", **variables: str) -> Result:
+    def run(*arguments: str, server: BedrockServer | None = None, text: str | bytes = "", **variables: str) -> Result:
         for name, value in {**(server.env if server else {}), **variables}.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+        data = text.encode() if isinstance(text, str) else text
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
         with pytest.raises(SystemExit) as left:
             run_command(cli, arguments)
         shown = capsys.readouterr()
@@ -78,6 +80,44 @@ def test_ask_prints_the_answer_and_nothing_else(server: BedrockServer) -> None:
 def test_ask_adds_what_comes_on_standard_input(server: BedrockServer, run: Run) -> None:
     run("ask", "resúmelo en 5 ideas", server=server, text="Uno.\nDos.\n")
     assert server.requests[-1].body["messages"][-1]["content"][-1]["text"] == "resúmelo en 5 ideas\n\nUno.\nDos."
+
+
+def test_a_note_from_windows_keeps_its_accents(server: BedrockServer, run: Run) -> None:
+    run("ask", server=server, text="El año pasado llovió".encode("cp1252"))
+    assert server.requests[-1].body["messages"][-1]["content"][-1]["text"] == "El año pasado llovió"
+
+
+def test_an_answer_that_was_cut_off_says_so(server: BedrockServer, run: Run) -> None:
+    server.script(Reply(text="Uno, dos", stop_reason="max_tokens"))
+    result = run("ask", "cuenta", server=server)
+    assert (result.returncode, result.stdout) == (0, "Uno, dos\n")
+    assert "--max-tokens" in result.stderr
+
+
+class FullDisk(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(("output", "status", "said"), [(None, 0, ""), (FullDisk(), 1, "No space left")])
+def test_an_output_that_takes_nothing_is_no_traceback(
+    output: io.StringIO | None,
+    status: int,
+    said: str,
+    server: BedrockServer,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`>&-` closes it: Python has no stdout then."""
+    monkeypatch.setattr(sys, "stdout", output)
+    result = run("ask", "hi", server=server)
+    assert result.returncode == status
+    assert said in result.stderr
+
+
+def test_no_command_at_all_shows_what_there_is(run: Run) -> None:
+    result = run()
+    assert (result.returncode, result.stderr[:6]) == (2, "Usage:")
 
 
 def test_options_arrive_at_the_model(server: BedrockServer, run: Run) -> None:
@@ -121,6 +161,12 @@ def test_wrong_options_get_one_clear_line(arguments: list[str], words: str, run:
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+def test_a_wrong_variable_is_named(run: Run) -> None:
+    result = run("serve", ASSISTANT_PORT="abc")
+    assert result.returncode == 2
+    assert "ASSISTANT_PORT" in result.stderr
+
+
 def test_bedrock_by_name_without_credentials_says_so(run: Run) -> None:
     result = run("ask", "--backend", "bedrock", "hi")
     assert result.returncode == 1
@@ -151,12 +197,13 @@ def test_models_without_the_permission_says_so(server: BedrockServer, run: Run) 
 
 def test_chat_remembers_undoes_and_leaves(server: BedrockServer, run: Run) -> None:
     server.script(Reply(text="Hola Ana."), Reply(text="Ana."), Reply(text="¿Quién?"))
-    lines = "soy Ana\n¿quién soy?\n/undo\n/retry\n/what\n/exit\n"
+    lines = "soy Ana\n¿quién soy?\n/undo\n/retry\n/what\n/continue\n/exit\n"
     result = run("chat", server=server, text=lines)
     assert result.returncode == 0
     assert "Hola Ana." in result.stdout
     assert "forgotten: ¿quién soy?" in result.stderr
     assert "Commands:" in result.stderr
+    assert "nothing to continue" in result.stderr
     second = server.requests[1].body["messages"]
     assert [message["role"] for message in second] == ["user", "assistant", "user"]
     assert [message["content"][-1]["text"] for message in server.requests[2].body["messages"]] == ["soy Ana"]
@@ -194,7 +241,8 @@ def test_without_aws_the_embedded_model_answers() -> None:
     result = process("ask", "--max-tokens", "8", "Say hello.")
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip()
-    assert result.stderr == ""
+    # Nothing of llama.cpp's log.
+    assert result.stderr in ("", "(the answer reached its longest length: --max-tokens allows more)\n")
 
 
 def test_serve_without_the_page_says_what_to_install(run: Run, mocker: MockerFixture) -> None:

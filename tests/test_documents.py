@@ -146,3 +146,9 @@ def test_the_size_of_an_image_is_read_and_too_large_ones_are_refused(kind: str, 
 def test_a_header_that_nobody_knows_is_not_judged() -> None:
     for data in (b"", PNG, b"\xff\xd8", b"\xff\xd8\xff", b"RIFFxxxxWEBP", b"RIFFxxxxWEBPVP8X", b"GIF89a", b"BM"):
         assert image_size(data) is None
+
+
+def test_a_note_from_windows_keeps_its_accents_and_a_name_of_any_bytes_is_a_text() -> None:
+    document = Document("a\udcf1o.txt", "txt", "El año en Cádiz".encode("cp1252"))
+    assert (document.text, document.name) == ("El año en Cádiz", "a\ufffdo.txt")
+    assert Document.from_text("half \ud83d").text == "half \ufffd"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from ..errors import InvalidRequestError
 from ..messages import Message, TokenCount
 from ..reply import Reply
+from ..texts import repaired
 
 if TYPE_CHECKING:
     from ..catalog import ModelInfo
@@ -79,9 +81,14 @@ def as_messages(messages: Messages) -> list[Message]:
         messages = [Message("user", messages)]
     elif isinstance(messages, Message):
         messages = [messages]
+    elif not isinstance(messages, Iterable):
+        raise TypeError(f"messages are a str or a list of messages, not {type(messages).__name__}")
     checked: list[Message] = []
     for given in messages:
         message = given if isinstance(given, Message) else _from_mapping(given)
+        text = repaired(message.text)
+        if text is not message.text:
+            message = replace(message, text=text)
         if message.role not in ("user", "assistant"):
             raise InvalidRequestError(
                 f"A message has the role {message.role!r}.",
@@ -100,6 +107,8 @@ def as_messages(messages: Messages) -> list[Message]:
 
 
 def _from_mapping(given: Mapping[str, Any]) -> Message:
+    if not isinstance(given, Mapping):
+        raise TypeError(f"a message is a Message or a mapping, not {type(given).__name__}")
     content = given.get("content", given.get("text"))
     if isinstance(content, list) and all(isinstance(part, Mapping) and "text" in part for part in content):
         content = "".join(part["text"] for part in content)

@@ -14,6 +14,7 @@ from ..errors import AssistantError, CredentialsError, InvalidRequestError, Mode
 from ..messages import Completed, Message, Notice, ThinkingDelta, TokenCount
 from ..prices import load as load_prices
 from ..reply import CalledAs, CancelToken, Reply, SourceItem
+from ..texts import listed, repaired
 from ..tokens import estimate_tokens
 from .aws import AwsSetup
 from .base import Effort, Messages, as_messages, environment
@@ -160,11 +161,12 @@ class BedrockClient:
         model = model or environment("MODEL") or DEFAULT_MODEL
         info, notices = self.resolve(model)
         given = as_messages(messages)
-        wishes = Wishes(max_tokens, temperature, top_p, tuple(stop_sequences), effort, thinking, extra)
+        system = repaired(system) if system else None
+        wishes = Wishes(max_tokens, temperature, top_p, listed(stop_sequences), effort, thinking, extra)
         unknown = is_application_profile(info.id) and self._profiles.known(info.id) is None
         if unknown:
             # Nothing is known of the model yet that could be checked.
-            request = Request(info, self.region, tuple(given), max_tokens or info.default_max_tokens, system or None)
+            request = Request(info, self.region, tuple(given), max_tokens or info.default_max_tokens, system)
         else:
             request = self._request(info, given, system, wishes)
         turn = _Turn(self, model, request, wishes)
@@ -191,7 +193,7 @@ class BedrockClient:
             region=self.region,
             messages=fit_messages(messages, info),
             max_tokens=wishes.max_tokens or default_max_tokens(info, wishes),
-            system=system or None,
+            system=system,
             cache_system=_worth_caching(system, info),
             **self._options,
         )
@@ -269,7 +271,7 @@ class BedrockClient:
         if is_application_profile(info.id):
             info, _ = self._profiles.look_up(self._control_client, info.id)
         checked = fit_messages(as_messages(messages), replace(info, prefill=True))
-        return Request(info, self.region, checked, max_tokens=1, system=system)
+        return Request(info, self.region, checked, max_tokens=1, system=repaired(system) if system else None)
 
     def _ask_for_count(self, request: Request) -> int:
         body = self._converse.body(request)

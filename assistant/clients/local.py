@@ -21,6 +21,7 @@ from ..errors import (
 )
 from ..messages import Completed, Message, Notice, StopReason, ThinkingDelta, TokenCount, Usage
 from ..reply import CancelToken, Reply, SourceItem, UsageSoFar
+from ..texts import listed, repaired
 from . import llama
 from .base import Effort, Messages, as_messages, environment
 from .gguf import GgufFile, read_gguf
@@ -142,7 +143,7 @@ class LocalClient:
         the window is full before the answer is. A reading of 2 s or more is announced by a Notice "reading_prompt".
         """
         file, info = self._find(model)
-        wishes = Wishes(max_tokens, temperature, top_p, tuple(stop_sequences), effort, thinking)
+        wishes = Wishes(max_tokens, temperature, top_p, listed(stop_sequences), effort, thinking)
         check(wishes, info)
         request = {
             **self._prompt(messages, system, info),
@@ -237,8 +238,8 @@ class LocalClient:
     def _prompt(self, messages: Messages, system: str | None, info: ModelInfo) -> dict[str, Any]:
         """What the window holds, in the engine's words."""
         fitted = fit_messages(as_messages(messages), info)
-        prompt = [{"role": "system", "content": _clean(system)}] if system else []
-        prompt += [{"role": message.role, "content": _clean(_text_of(message))} for message in fitted]
+        prompt = [{"role": "system", "content": repaired(system)}] if system else []
+        prompt += [{"role": message.role, "content": _text_of(message)} for message in fitted]
         return {"messages": prompt}
 
     def _answer(
@@ -366,11 +367,6 @@ def _checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
 def _text_of(message: Message) -> str:
     parts = [document_text(document) for document in message.documents]
     return "\n\n".join([*parts, message.text] if message.text.strip() else parts)
-
-
-def _clean(text: str) -> str:
-    """Half a surrogate pair, as a cut emoji leaves it, can't be said in UTF-8: the engine would refuse the request."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

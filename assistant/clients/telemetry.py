@@ -37,7 +37,7 @@ def observe(reply: Reply, sent: Callable[[], Request], *, provider: str = "aws.b
             return
         request = sent()
         attributes = _attributes(state, request, provider)
-        logger.info("bedrock.reply", extra={"reply": attributes})
+        logger.info("bedrock.reply %s", attributes, extra={"reply": attributes})
         if tracing:
             _span(state, attributes, context, _content(state, request))
 
