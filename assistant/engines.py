@@ -5,6 +5,7 @@ This module loads SQLAlchemy.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sqlite3
@@ -17,6 +18,8 @@ from sqlalchemy import event, exc
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from .errors import StoreError
+
+logger = logging.getLogger("assistant")
 
 
 def database_url(url: str | None, data_dir: str | os.PathLike[str] | None) -> sa.URL:
@@ -68,6 +71,8 @@ def make_engine(url: sa.URL, busy_timeout: float) -> sa.Engine:
         _use_wal(cursor, time.monotonic() + busy_timeout)
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        # What is erased is overwritten; how SQLite was built decides it otherwise.
+        cursor.execute("PRAGMA secure_delete=ON")
         cursor.close()
 
     @event.listens_for(engine, "begin")
@@ -92,6 +97,21 @@ def _use_wal(cursor: sqlite3.Cursor, deadline: float) -> None:
             if "locked" not in str(error) or time.monotonic() >= deadline:
                 raise
             time.sleep(0.01)
+
+
+def truncate_log(engine: sa.Engine) -> None:
+    """Empties SQLite's write-ahead log, which holds what was written last, erased or not. Blocks for whoever reads it,
+    at most for the busy timeout; the log stays then."""
+    if engine.dialect.name != "sqlite":
+        return
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.OperationalError:
+        # It is what a later checkpoint does as well.
+        logger.info("store.log_not_truncated", exc_info=True)
+    finally:
+        connection.close()
 
 
 def _server_engine(url: sa.URL, busy_timeout: float) -> sa.Engine:

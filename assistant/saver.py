@@ -13,12 +13,16 @@ from .store import Begun, ConversationStore, Growth
 
 logger = logging.getLogger("assistant")
 
+# Seconds for which a deleted conversation can be brought back, and between two looks for those that no longer can.
+UNDO, SWEEP = 3600.0, 3600.0
+
 
 class Saver:
     """Saves what grows, renews leases, and stops what nobody watches: one thread, once every `every` seconds.
 
     A database that fails stops no reply: the run carries a "not_saved" notice, and what is missing is saved here,
-    in order, as soon as that can be done. `beat` is called each time, for whatever else has to be renewed.
+    in order, as soon as that can be done. Deleted conversations are erased an hour later.
+    `beat` is called each time, for whatever else has to be renewed.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Saver:
         self._behind: dict[Key, list[Run]] = {}
         self._flushing = threading.Lock()
         self._closed = threading.Event()
+        self._swept = float("-inf")
         self._thread: threading.Thread | None = None
 
     def running(self, key: Key) -> Run | None:
@@ -151,6 +156,7 @@ class Saver:
                 if trouble is not None and trouble.code in ("locked", "unreachable"):
                     # Each attempt takes as long as one waits for it; the leases can't wait for all of them.
                     break
+        self._sweep()
 
     def close(self) -> None:
         """Ends the thread; saves what can be saved."""
@@ -169,6 +175,17 @@ class Saver:
             except Exception:
                 # Without this thread leases would run out: whatever went wrong, there is a next time.
                 logger.exception("runs.tick_failed")
+
+    def _sweep(self) -> None:
+        """Erases what was deleted a while ago, in this process or another; once an hour, whether or not it works."""
+        now = self._store.clock()
+        if now - self._swept < SWEEP:
+            return
+        self._swept = now
+        try:
+            self._store.erase_deleted(now - UNDO)
+        except StoreError as error:
+            logger.info("chats.not_swept %s", error.message)
 
     def _save_growing(self, runs: list[Run]) -> None:
         growing = []

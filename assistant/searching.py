@@ -102,6 +102,13 @@ def found_in(tx: sa.Connection, owner: str, search: str) -> sa.Select[Any] | Non
     return sa.select(t.conversation_id).where(t.id.in_(entries))
 
 
+def forget_words(tx: sa.Connection) -> None:
+    """Takes words out of the index for good that no text holds any more. Blocks for as long as it is large."""
+    if tx.dialect.name == "sqlite" and has_fts(tx):
+        # Until then SQLite only notes that they are gone.
+        tx.exec_driver_sql("INSERT INTO search_index(search_index) VALUES ('optimize')")
+
+
 def _begins(word: str) -> bool:
     """Whether a word may be the beginning of others: half of all texts have one that begins with "a"."""
     return len(word) > 2

@@ -113,7 +113,7 @@ class ConversationStore(TurnStore):
         self._change(owner, conversation_id, {"settings": dict(settings)})
 
     def delete(self, owner: str, conversation_id: str) -> None:
-        """Out of every list and out of reach; `restore` brings it back."""
+        """Out of every list and out of reach; `restore` brings it back, until `erase_deleted`."""
         self._change(owner, conversation_id, {"deleted_at": self.clock()})
 
     def restore(self, owner: str, conversation_id: str) -> None:
@@ -129,10 +129,22 @@ class ConversationStore(TurnStore):
                 raise not_found()
 
     def erase_all(self, owner: str) -> None:
-        """Whatever there is of an owner, for good, but for what is on the accounts of limits."""
+        """Whatever there is of an owner, for good, but for what is on the accounts of limits.
+
+        SQLite's files hold nothing of it afterwards either, unless another program is reading them at this moment: then
+        it is overwritten in time.
+        """
         with self.transaction() as tx:
             for table in self._t.owned:
                 tx.execute(table.delete().where(table.c.owner == owner))
+            self._searching.forget_words(tx)
+        self._engines.truncate_log(self._engine)
+
+    def erase_deleted(self, before: float) -> int:
+        """For good, what any owner deleted before a time in seconds since the epoch. How many conversations."""
+        c = self._t.conversations
+        with self.transaction() as tx:
+            return tx.execute(c.delete().where(c.c.deleted_at < before)).rowcount
 
     def add(
         self, owner: str, conversation_id: str, title: str, settings: Mapping[str, Any], turns: Sequence[Turn]

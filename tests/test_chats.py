@@ -213,6 +213,24 @@ def test_deleting_stops_what_runs_and_can_be_taken_back(place: Place) -> None:
         chats.restore("ana", id)
 
 
+def test_what_was_deleted_is_erased_when_the_time_to_take_it_back_is_over(place: Place) -> None:
+    chats = place.chats()
+    early, late = chats.create("ana").id, chats.create("ana").id
+    for id in (early, late):
+        say(chats, id, None, "x")
+        place.clock.now += 1800
+        chats.delete("ana", id)
+    chats.tick()
+    assert len(place.run("SELECT id FROM conversations")) == 2
+    # An hour after it was looked last.
+    place.clock.now += 3601
+    chats.delete("ana", say(chats, chats.create("ana").id, None, "y").conversation_id)
+    chats.tick()
+    assert len(place.run("SELECT id FROM conversations")) == 1
+    with pytest.raises(ConversationNotFoundError):
+        chats.restore("ana", late)
+
+
 @pytest.mark.parametrize("id", ["", "half \ud83d", "nul\0", 7, None])
 def test_ids_that_no_database_takes_are_not_found_or_stale(place: Place, id: Any) -> None:
     chats = place.chats()

@@ -196,6 +196,38 @@ def test_deleted_is_gone_until_restored_and_erased_is_gone(store: ConversationSt
     assert store.line("bea", "c") == []
 
 
+def test_what_was_deleted_before_a_time_is_erased_whoever_s_it_is(
+    store: ConversationStore, clock: Clock, database: Database
+) -> None:
+    for owner, id in (("ana", "early"), ("bea", "early too"), ("ana", "late"), ("ana", "kept")):
+        turn = Turn(f"text of {id}", id=f"turn {id}")
+        store.begin_turn(owner, id, None, turn, f"lease {id}", LEASE, create=True)
+        if id == "late":
+            clock.now += 10
+        if id != "kept":
+            store.delete(owner, id)
+    assert store.erase_deleted(clock.now) == 2
+    assert sorted(database.run("SELECT id FROM conversations WHERE id <> 'c'")) == [("kept",), ("late",)]
+    assert sorted(database.run("SELECT id FROM turns")) == [("turn kept",), ("turn late",)]
+    store.restore("ana", "late")
+
+
+@ON_SQLITE
+def test_nothing_of_what_was_erased_is_left_in_the_files(store: ConversationStore, tmp_path: Path) -> None:
+    document = Document.from_text("marmalade " * 2000)
+    store.begin_turn("ana", "c", None, Turn("marmalade", documents=(document,), id="1"), "l", LEASE, create=True)
+    store.end_turn("c", Turn("", "marmalade " * 200, "end_turn", id="1"), "l", {"summary": "marmalade"})
+    store.create("bea", "d")
+
+    def found() -> bool:
+        return any(b"marmalade" in file.read_bytes() for file in (tmp_path / "data").iterdir())
+
+    assert found()
+    store.erase_all("ana")
+    assert not found()
+    assert [each.id for each in store.list("bea")] == ["d"]
+
+
 # -- the line ----------------------------------------------------------------------------------------------
 
 
