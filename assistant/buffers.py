@@ -202,8 +202,9 @@ class BaseMemory:
         """Keeps a document whole in every later request; returns its id. Pinning it again makes it the most recent.
 
         The budget is a quarter of the window of `model` (None: the client's default), or 32,000 tokens where that is
-        not known; beyond it the least recently pinned goes, and `take_notices()` says so. So does a document that is
-        above the budget by itself. `turn` is the id of the turn that brings it: the document goes when that does.
+        not known; beyond it, and beyond 5 files or 20 images, the least recently pinned goes, and `take_notices()` says
+        so. So does a document that is above the budget by itself. `turn` is the id of the turn that brings it: the
+        document goes when that does.
         """
         budget = self._pin_budget(model)
         with self._idle:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .documents import Document
+from .documents import MAX_DOCUMENTS, MAX_IMAGES, Document
 from .messages import Notice
 from .tokens import document_tokens, estimate_tokens
 
@@ -18,6 +18,9 @@ PIN_FROM = 4_000
 
 # A quarter of 128,000 tokens, for models whose window is not known.
 DEFAULT_PIN_BUDGET = 32_000
+
+# What one request takes of each kind, whichever model comes next; texts travel as text.
+_MOST = {"image": MAX_IMAGES, "file": MAX_DOCUMENTS}
 
 
 def should_pin(text: str, limit: int | None) -> bool:
@@ -56,7 +59,10 @@ class Pins:
         return [(pin.document, pin.tokens) for pin in self._pins.values()]
 
     def pin(self, document: Document, budget: int) -> list[Notice]:
-        """Adds a document, or makes it the most recent one; says which ones had to go, perhaps itself."""
+        """Adds a document, or makes it the most recent one; says which ones had to go, perhaps itself.
+
+        `budget` is in tokens; beside it there are at most 5 files and 20 images.
+        """
         pin = self._pins.pop(document.id, None)
         if pin is None:
             pin = _Pin(document, document_tokens(document))
@@ -67,6 +73,11 @@ class Pins:
             oldest = next(iter(self._pins.values()))
             self.unpin(oldest.document.id)
             notices.append(_unpinned(oldest, budget))
+        kind = _kind(document)
+        alike = [pin for pin in self._pins.values() if _kind(pin.document) == kind]
+        for oldest in alike[: max(0, len(alike) - _MOST.get(kind, len(alike)))]:
+            self.unpin(oldest.document.id)
+            notices.append(_crowded_out(oldest, _MOST[kind]))
         return notices
 
     def own(self, id: str, turn: str) -> None:
@@ -111,3 +122,12 @@ def _unpinned(pin: _Pin, budget: int) -> Notice:
     text = f"{pin.document.name} is no longer kept in full: pinned documents may have {budget:,} tokens in all."
     values = {"id": pin.document.id, "name": pin.document.name, "tokens": pin.tokens, "budget": budget}
     return Notice("unpinned", text, values)
+
+
+def _crowded_out(pin: _Pin, most: int) -> Notice:
+    text = f"{pin.document.name} is no longer kept in full: a request takes {most} of its kind."
+    return Notice("crowded_out", text, {"id": pin.document.id, "name": pin.document.name, "most": most})
+
+
+def _kind(document: Document) -> str:
+    return "image" if document.is_image else "text" if document.is_text else "file"

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from assistant.buffers import BaseMemory
-from assistant.documents import Document
+from assistant.documents import MAX_DOCUMENTS, MAX_IMAGES, Document
 from assistant.errors import InvalidRequestError
 from assistant.memory import (
     Budget,
@@ -706,6 +706,20 @@ def test_a_document_above_the_whole_budget_is_not_pinned() -> None:
     memory.pin(Document.from_text(FILLER * 200, "largo.txt"))
     assert memory.pinned == ()
     assert [notice.code for notice in memory.take_notices()] == ["unpinned"]
+
+
+def test_as_many_files_and_images_stay_as_a_request_takes() -> None:
+    memory = SummaryBufferMemory(Summarizer(window=1_000_000))
+    files = [Document(f"{n}.pdf", "pdf", b"file %d" % n) for n in range(MAX_DOCUMENTS + 1)]
+    images = [Document(f"{n}.png", "png", b"image %d" % n) for n in range(MAX_IMAGES + 1)]
+    text = Document.from_text("words")
+    for document in (text, *files, *images):
+        memory.pin(document)
+    assert memory.pinned == (text, *files[1:], *images[1:])
+    assert [(each.code, each.values["name"]) for each in memory.take_notices()] == [
+        ("crowded_out", "0.pdf"),
+        ("crowded_out", "0.png"),
+    ]
 
 
 def test_a_document_goes_with_the_turn_that_brought_it() -> None:
