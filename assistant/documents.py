@@ -69,6 +69,7 @@ class Document:
             raise InvalidRequestError(
                 f"{self.name} has {pixels[0]} by {pixels[1]} pixels; the limit is {MAX_IMAGE_PIXELS} on either side.",
                 hint="Make the image smaller.",
+                code="pixels",
             )
         if not self.id:
             object.__setattr__(self, "id", hashlib.sha256(self.data).hexdigest()[:32])

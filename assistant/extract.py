@@ -12,7 +12,8 @@ _MOST_CELLS = 200_000
 
 
 def extract_text(data: bytes, format: str, name: str) -> str:
-    """Text of `data`. Raises InvalidRequestError for a damaged or locked file, or one that holds no text (a scan)."""
+    """Text of `data`. Raises InvalidRequestError for a damaged or locked file (`code` "unreadable"), or one that holds
+    no text, a scan for example ("no_text")."""
     try:
         text = _READERS[format](data).strip()
     except ModuleNotFoundError as error:
@@ -22,11 +23,15 @@ def extract_text(data: bytes, format: str, name: str) -> str:
         ) from error
     except Exception as error:
         raise InvalidRequestError(
-            f"{name} can't be read: {error}", hint="Is it damaged, or protected by a password? Save it again."
+            f"{name} can't be read: {error}",
+            hint="Is it damaged, or protected by a password? Save it again.",
+            code="unreadable",
         ) from error
     if not text:
         raise InvalidRequestError(
-            f"{name} holds no text.", hint="A scanned file needs a model that sees: choose one that takes documents."
+            f"{name} holds no text.",
+            hint="A scanned file needs a model that sees: choose one that takes documents.",
+            code="no_text",
         )
     return text
 

@@ -20,6 +20,7 @@ from assistant.documents import (
     MAX_DOCUMENT_BYTES,
     MAX_DOCUMENTS,
     MAX_IMAGE_BYTES,
+    MAX_IMAGE_PIXELS,
     MAX_IMAGES,
     Document,
 )
@@ -38,6 +39,9 @@ ENDINGS = tuple(f".{each}" for each in (*DOCUMENT_FORMATS, *IMAGE_FORMATS, "jpg"
 
 # Of a file, as documents.py has them by kind.
 _LIMITS = {True: MAX_IMAGE_BYTES, False: MAX_DOCUMENT_BYTES}
+
+# By the code of what is wrong with a file.
+_KEYS = {"unreadable": "attach.damaged", "no_text": "attach.no_text", "pixels": "attach.pixels"}
 
 
 class GoneError(InvalidRequestError):
@@ -123,11 +127,13 @@ class Attachments:
         language, session = words.reader(request), request.session_hash
         said: list[str] = []
         try:
-            read, said = await asyncio.to_thread(_read, files or [], language)
+            info = self._info(model)
+            scans = info is not None and info.documents
+            read, said = await asyncio.to_thread(_read, files or [], language, scans)
             fitting, more = _fitting(self.waiting.of(session), read, language)
             said += more
             self.waiting.add(session, fitting)
-            said += self._unseen(fitting, model, language)
+            said += _unseen(fitting, info, language)
         except Exception:
             logger.exception("app.attach_failed")
             said.append(words.say("error.AssistantError", language))
@@ -139,18 +145,18 @@ class Attachments:
         self.waiting.remove(request.session_hash, [str(command)])
         return list(self.waiting.shown(request.session_hash, words.reader(request)))
 
-    def _unseen(self, documents: Sequence[Document], model: str | None, language: str) -> list[str]:
-        info = self._info(model)
-        if info is None or info.images:
-            return []
-        return [
-            words.say("attach.no_images", language, name=each.name, model=info.name or info.id)
-            for each in documents
-            if each.is_image
-        ]
+
+def _unseen(documents: Sequence[Document], info: Any, language: str) -> list[str]:
+    if info is None or info.images:
+        return []
+    return [
+        words.say("attach.no_images", language, name=each.name, model=info.name or info.id)
+        for each in documents
+        if each.is_image
+    ]
 
 
-def _read(files: Sequence[tuple[str, str]], language: str) -> tuple[list[Document], list[str]]:
+def _read(files: Sequence[tuple[str, str]], language: str, scans: bool) -> tuple[list[Document], list[str]]:
     """The documents in these files, which are gone afterwards, and what is wrong with the others. Blocks."""
     read: list[Document] = []
     said: list[str] = []
@@ -167,16 +173,23 @@ def _read(files: Sequence[tuple[str, str]], language: str) -> tuple[list[Documen
                 file.unlink()
                 file.parent.rmdir()
         try:
-            read.append(checked(Document.from_bytes(data, name)))
+            read.append(checked(Document.from_bytes(data, name), scans))
         except AssistantError as error:
             said.append(_why(data, name, error, language))
     return read, said
 
 
-def checked(document: Document) -> Document:
-    """The document, looked into: what holds no text is said now and not when it is sent. Raises InvalidRequestError."""
-    if not document.is_image and not document.is_text:
-        _ = document.text
+def checked(document: Document, scans: bool) -> Document:
+    """The document, looked into: what can't be read is said now and not when it is sent. Raises InvalidRequestError.
+
+    `scans`: the model looks at the pages of a PDF, which need hold no text then.
+    """
+    try:
+        if not document.is_image and not document.is_text:
+            _ = document.text
+    except InvalidRequestError as error:
+        if not (scans and document.format == "pdf" and error.code == "no_text"):
+            raise
     return document
 
 
@@ -191,7 +204,8 @@ def _why(data: bytes, name: str, error: AssistantError, language: str) -> str:
     if len(data) > limit:
         values = {"size": f"{len(data) / 1e6:.1f}", "limit": f"{limit / 1e6:.2f}"}
         return words.say("attach.size", language, name=name, **values)
-    return words.say("attach.unreadable", language, name=name, why=str(error))
+    key = _KEYS.get(error.code or "", "attach.unreadable")
+    return words.say(key, language, name=name, why=str(error), pixels=f"{MAX_IMAGE_PIXELS:,}")
 
 
 def _fitting(held: dict[str, Document], read: Sequence[Document], language: str) -> tuple[list[Document], list[str]]:

@@ -8,8 +8,9 @@ TABLE: dict[str, tuple[str, str]] = {
     "side.new": ("New chat", "Nuevo chat"),
     "side.temporary": ("Temporary chat", "Chat temporal"),
     "side.temporary.info": (
-        "This chat is temporary: it is stored nowhere and ends with this page.",
-        "Este chat es temporal: no se guarda en ningún sitio y termina con esta página.",
+        "This chat is temporary: it is stored nowhere and listed nowhere. Once this page is closed you won't find it "
+        "again.",
+        "Este chat es temporal: no se guarda ni aparece en ninguna lista. Al cerrar esta página ya no lo encontrarás.",
     ),
     "side.search": ("Search conversations", "Buscar conversaciones"),
     "side.search.hint": ("Search (Ctrl+K)", "Buscar (Ctrl+K)"),
@@ -75,6 +76,19 @@ TABLE: dict[str, tuple[str, str]] = {
     "attach.unreadable": (
         "{name} could not be read: {why}",
         "No se pudo leer {name}: {why}",
+    ),
+    "attach.damaged": (
+        "{name} could not be read. Is it damaged, or protected by a password? Save it again.",
+        "No se pudo leer {name}. ¿Está dañado o protegido con contraseña? Guárdalo otra vez.",
+    ),
+    "attach.no_text": (
+        "{name} holds no text. If it is a scan, choose a model that reads documents, or attach its pages as images.",
+        "{name} no contiene texto. Si es un escaneo, elige un modelo que lea documentos o adjunta sus páginas como "
+        "imágenes.",
+    ),
+    "attach.pixels": (
+        "{name} is too large: an image may have {pixels} pixels on either side.",
+        "{name} es demasiado grande: una imagen puede tener {pixels} píxeles por lado.",
     ),
     "attach.no_images": (
         "{name} is an image, and {model} does not see images. Choose a model that does, or remove it.",
@@ -165,6 +179,31 @@ TABLE: dict[str, tuple[str, str]] = {
         "Forgotten. The chat stays on the screen; the model does not see it any more.",
         "Olvidado. El chat sigue en pantalla; el modelo ya no lo ve.",
     ),
+    "notice.unpinned": (
+        "{name} is not sent any more: pinned documents may have {budget} tokens in all. Attach it again to ask about "
+        "it.",
+        "{name} ya no se envía: los documentos fijados pueden sumar {budget} tokens. Adjúntalo otra vez para preguntar "
+        "por él.",
+    ),
+    "notice.crowded_out": (
+        "{name} is not sent any more: a message takes {most} of its kind. Attach it again to ask about it.",
+        "{name} ya no se envía: un mensaje admite {most} de su clase. Adjúntalo otra vez para preguntar por él.",
+    ),
+    # A conversation that is not saved yet, and why.
+    "notice.not_saved": (
+        "This conversation can't be saved at the moment: {why}. It is tried again by itself.",
+        "Esta conversación no se puede guardar por ahora: {why}. Se intentará de nuevo sin que hagas nada.",
+    ),
+    "store.locked": (
+        "another program has locked the database",
+        "otro programa tiene bloqueada la base de datos",
+    ),
+    "store.full": ("the disk is full", "el disco está lleno"),
+    "store.read_only": ("the database can't be written", "no se puede escribir en la base de datos"),
+    "store.unreachable": ("the database can't be reached", "no se puede contactar con la base de datos"),
+    "store.unopenable": ("the database can't be opened", "no se puede abrir la base de datos"),
+    "store.not_a_database": ("the database is damaged", "la base de datos está dañada"),
+    "store.failed": ("the database failed", "la base de datos falló"),
     # Cost.
     "cost.label": ("Tokens and cost", "Tokens y coste"),
     "cost.tokens": ("{input} tokens in, {output} out", "{input} tokens de entrada, {output} de salida"),

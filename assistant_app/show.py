@@ -166,8 +166,11 @@ def _waiting(update: Update, language: str) -> str:
 
 def notice_text(notice: Notice, language: str) -> str:
     """In the reader's language where we have the words, else in the library's own."""
-    key = f"notice.{notice.code}"
-    return words.say(key, language, **notice.values) if words.knows(key) else notice.text
+    key, values = f"notice.{notice.code}", dict(notice.values)
+    if notice.code == "not_saved":
+        why = f"store.{values.get('code')}"
+        values["why"] = words.say(why if words.knows(why) else "store.failed", language)
+    return words.say(key, language, **values) if words.knows(key) else notice.text
 
 
 def reason_text(reason: Notice | str, language: str) -> str:

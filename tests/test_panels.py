@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pypdf import PdfWriter
 
 from assistant.catalog import ModelInfo, Price
 from assistant.chats import Chats, ConversationSummary
@@ -137,13 +139,19 @@ def test_a_title_that_comes_late_is_drawn(chats: Chats, monkeypatch: pytest.Monk
 # -- attachments -------------------------------------------------------------------------------------------
 
 
-def test_uploads_are_read_and_deleted_whatever_is_in_them(tmp_path: Path) -> None:
-    files = []
-    for name, data in (("a.txt", b"a"), ("b.exe", b"MZ"), ("c.pdf", b"no"), ("d.txt", b"")):
-        path = tmp_path / name / name
+def uploaded(directory: Path, *files: tuple[str, bytes]) -> list[tuple[str, str]]:
+    """Files as Gradio hands them over, each in a folder of its own."""
+    given = []
+    for name, data in files:
+        path = directory / name / name
         path.parent.mkdir()
         path.write_bytes(data)
-        files.append((str(path), name))
+        given.append((str(path), name))
+    return given
+
+
+def test_uploads_are_read_and_deleted_whatever_is_in_them(tmp_path: Path) -> None:
+    files = uploaded(tmp_path, ("a.txt", b"a"), ("b.exe", b"MZ"), ("c.pdf", b"no"), ("d.txt", b""))
     files.append((str(tmp_path / "gone.txt"), "gone.txt"))
     listener = Attachments(Waiting(), lambda model: None)
     chips, ids, note = asyncio.run(listener.attach(files, "m", request_of()))
@@ -152,6 +160,30 @@ def test_uploads_are_read_and_deleted_whatever_is_in_them(tmp_path: Path) -> Non
     for name in ("b.exe", "c.pdf", "d.txt", "gone.txt"):
         assert name in json.loads(note)["text"]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(("reads", "said"), [(False, "no contiene texto"), (True, "")])
+def test_a_scan_is_for_models_that_look_at_its_pages(tmp_path: Path, reads: bool, said: str) -> None:
+    page = io.BytesIO()
+    writer = PdfWriter()
+    writer.add_blank_page(100, 100)
+    writer.write(page)
+    info = ModelInfo("m", "M", "test", documents=reads)
+    listener = Attachments(Waiting(), lambda model: info)
+    files = uploaded(tmp_path, ("scan.pdf", page.getvalue()))
+    chips, _, note = asyncio.run(listener.attach(files, "m", request_of(language="es")))
+    assert ("scan.pdf" in chips) == reads
+    assert (json.loads(note)["text"] if said else "").find(said) >= 0
+
+
+def test_what_is_wrong_with_a_file_is_said_in_the_reader_s_language_alone(tmp_path: Path) -> None:
+    wide = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + (9000).to_bytes(4, "big") + (10).to_bytes(4, "big")
+    files = uploaded(tmp_path, ("roto.pdf", b"no pdf"), ("ancha.png", wide))
+    *_, note = asyncio.run(Attachments(Waiting(), lambda model: None).attach(files, "m", request_of(language="es")))
+    assert json.loads(note)["text"].split("\n") == [
+        "No se pudo leer roto.pdf. ¿Está dañado o protegido con contraseña? Guárdalo otra vez.",
+        "ancha.png es demasiado grande: una imagen puede tener 8,000 píxeles por lado.",
+    ]
 
 
 def test_a_message_takes_so_many_documents_and_no_more() -> None:
@@ -311,6 +343,14 @@ def test_a_stored_notice_is_said_once_for_each_model() -> None:
     texts = [show.text_of(each) for each in show.conversation(turns, "en")]
     assert sum("top_p was left out" in text for text in texts) == 2
     assert not any("Reading" in text for text in texts)
+
+
+def test_that_nothing_can_be_saved_is_said_in_the_reader_s_language_and_without_paths() -> None:
+    for code, why in (("locked", "otro programa"), ("full", "lleno"), (None, "falló")):
+        notice = Notice("not_saved", "The database sqlite:////home/ana/x.db …", {"code": code, "hint": "…"})
+        said = show.notice_text(notice, "es")
+        assert why in said
+        assert "sqlite" not in said
 
 
 def test_a_wait_counts_down() -> None:
