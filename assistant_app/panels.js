@@ -233,6 +233,15 @@ const lookAtSide = () => {
   document.documentElement.dataset.side = "ready";
 };
 
+// Escape closes an open menu; what it stops otherwise goes on.
+document.addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && document.querySelector(".side-menu[open]");
+  if (!menu) return;
+  event.preventDefault();
+  menu.open = false;
+  menu.querySelector("summary").focus();
+}, true);
+
 // -- the keyboard -----------------------------------------------------------------------------------------------
 document.addEventListener("keydown", (event) => {
   if (event.isComposing || event.altKey || event.shiftKey) return;

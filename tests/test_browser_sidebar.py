@@ -214,6 +214,23 @@ def test_a_conversation_is_named_while_its_reply_streams(
     usable(page)
 
 
+def test_escape_closes_a_menu_and_stops_no_reply(open_page: OpenPage, client: ScriptedClient, served: Served) -> None:
+    page = open_page()
+    show(page, told(page, served, "About apples"))
+    send(page, "More")
+    answer = client.next()
+    answer.say("one ")
+    expect(page.locator(BOT).last).to_have_text("one")
+    entry = page.locator(ENTRY)
+    entry.locator("summary").click()
+    expect(entry.get_by_role("button", name="Rename")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(entry.get_by_role("button", name="Rename")).not_to_be_visible()
+    answer.finish("two")
+    expect(page.locator(BOT).last).to_have_text("one two")
+    usable(page)
+
+
 def test_a_turn_that_ends_disturbs_nobody_who_is_naming_a_conversation(
     open_page: OpenPage, client: ScriptedClient, served: Served
 ) -> None:
