@@ -77,7 +77,11 @@ class Database:
             raise
         except Exception as error:
             if isinstance(error, (OSError, sqlite3.Error)) or type(error).__module__.startswith("sqlalchemy."):
-                raise self._engines.store_error(error, self._url) from error
+                failed = self._engines.store_error(error, self._url)
+                if failed.code == "read_only":
+                    # What SQLite opened while nothing could be written stays so when it can be again.
+                    self._engine.dispose()
+                raise failed from error
             raise
         finally:
             if lock is not None:

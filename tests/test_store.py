@@ -488,6 +488,15 @@ def test_a_read_only_database_can_still_be_read(store: ConversationStore, tmp_pa
     reader.close()
 
 
+@ON_SQLITE
+def test_a_database_that_can_be_written_again_is(store: ConversationStore) -> None:
+    # As a connection is that was opened on a disk mounted for reading.
+    with store._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA query_only=ON")
+    assert failure(store).code == "read_only"
+    say(store, None, "1")
+
+
 def test_a_server_that_can_t_be_reached_says_so_and_is_tried_again(tmp_path: Path) -> None:
     store = ConversationStore(f"postgresql://user:secret@/name?host={tmp_path}", busy_timeout=0.05)
     for _ in range(2):
