@@ -22,6 +22,19 @@ logger = logging.getLogger("assistant")
 # Of a turn or a document, in characters.
 _SHOWN = 90
 
+# Where the slider begins and, unless a limit is higher, ends; in tokens.
+LOWEST, HIGHEST = 128, 16_384
+
+
+class Limit(gr.Slider):
+    """Hands over whatever number it is given: Gradio would refuse one beyond the ends in words of its own."""
+
+    def get_block_name(self) -> str:
+        return "slider"
+
+    def preprocess(self, payload: float) -> float:
+        return payload
+
 
 class MemoryPanel:
     """The listeners of the panel. None raises. All of them return what is seen, the summary, the limit, and a word."""
@@ -72,7 +85,8 @@ class MemoryPanel:
             return [f"<p>{html.escape(_explained(error, language))}</p>", gr.skip(), gr.skip(), said]
         if seen is None:
             return [f"<p>{html.escape(words.say('memory.empty', language))}</p>", "", gr.skip(), said]
-        return [drawn(seen, language), seen.summary, seen.limit, said]
+        limit = gr.update(value=seen.limit, maximum=max(HIGHEST, seen.limit or 0))
+        return [drawn(seen, language), seen.summary, limit, said]
 
 
 def drawn(seen: Any, language: str) -> str:

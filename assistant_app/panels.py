@@ -11,7 +11,7 @@ from .attachments import Attachments, Upload
 from .chat import Chat
 from .controls import Controls
 from .cost import Costs
-from .memory_panel import MemoryPanel
+from .memory_panel import HIGHEST, LOWEST, Limit, MemoryPanel
 from .sidebar import Sidebar
 
 _T = words.i18n()
@@ -61,7 +61,7 @@ class Memory(NamedTuple):
     panel: gr.Accordion
     seen: gr.HTML
     summary: gr.Textbox
-    limit: gr.Number
+    limit: Limit
     said: gr.Markdown
     save: gr.Button
     forget: gr.Button
@@ -151,8 +151,14 @@ def memory() -> Memory:
             max_lines=12,
             elem_id="summary",
         )
-        limit = gr.Number(
-            None, label=_T("memory.limit"), info=_T("memory.limit.info"), step=128, elem_id="memory-limit"
+        limit = Limit(
+            LOWEST,
+            HIGHEST,
+            value=1024,
+            step=LOWEST,
+            label=_T("memory.limit"),
+            info=_T("memory.limit.info"),
+            elem_id="memory-limit",
         )
         with gr.Row():
             save = gr.Button(_T("memory.save"), size="sm", elem_id="memory-save")

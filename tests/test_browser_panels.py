@@ -280,7 +280,7 @@ def test_memory_is_seen_edited_and_forgotten(open_page: OpenPage, client: Script
     memory.get_by_role("button", name="Remove notes.txt from memory").click()
     expect(memory.get_by_text("notes.txt")).to_have_count(0)
     page.fill("#summary textarea", "The user is called Berta.")
-    page.fill("#memory-limit input", "2048")
+    page.locator("#memory-limit input[type=range]").fill("2048")
     memory.get_by_role("button", name="Save").click()
     expect(memory.get_by_text("Saved; it holds from the next message on.")).to_be_visible()
     expect(memory.get_by_text(re.compile("of 2.048 tokens"))).to_be_visible()
