@@ -127,17 +127,18 @@ class Drawing:
                         yield frame(chat=shown, textbox=lock)
                         lock = None
                         continue
+                    # All at once: while a listener that draws the chat runs, Gradio disables the chat's buttons, and a
+                    # click on them would be lost.
                     yield frame(
                         conversation=run.conversation_id,
                         chat=shown,
                         textbox=unlocked(),
                         go_on=gr.Button(visible=can_continue([update.turn])),
                         **self.waits(request),
+                        **await self.stands_beside(run.conversation_id, request, run.intent.after is None),
                     )
         except Exception as error:
             yield frame(textbox=unlocked(), notice=explained(error, language))
-        if run.done and not tab.gone:
-            yield frame(**await self.stands_beside(run.conversation_id, request, run.intent.after is None))
 
     async def stands_beside(self, conversation: str, request: Any, first: bool = False) -> dict[str, Any]:
         try:

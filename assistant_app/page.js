@@ -4,6 +4,7 @@
   const labels = __LABELS__;
   const words = labels[(navigator.language || "en").split("-")[0]] || labels.en;
   const box = () => document.querySelector("#message textarea");
+  const works = () => !box() || box().disabled || document.querySelector("#message button.stop-button") !== null;
 
   const address = (change) => {
     const url = new URL(location.href);
@@ -19,9 +20,12 @@
     ({ role: "user", content: [{ type: "text", text }], metadata, options: null });
 
   const assistantPage = window.assistantPage = {
-    // A turn begins: the conversation is worth an address now, and what was said about the last turn goes.
+    // A turn begins: the conversation is worth an address now, and what was said about the last turn goes. Whoever had
+    // scrolled up sees what they wrote.
     begin(id) {
-      if (id) address((query) => query.set("c", id));
+      this.named(id);
+      const log = document.querySelector("#chat [role=log]");
+      requestAnimationFrame(() => log?.scrollTo(0, log.scrollHeight));
       return [update(locked), "", update({ visible: false })];
     },
     // The text stands in the chat before the server has heard of it; the server's first answer names its turn.
@@ -39,20 +43,56 @@
       const shown = [...messages.slice(0, at), said(text, messages[at]?.metadata)];
       return [shown, box, text, "retry", notice, goOn, update()];
     },
+    named(id) {
+      if (id) address((query) => query.set("c", id));
+      return [];
+    },
     lock: () => [update(locked)],
-    // The server is gone, or answers no more: the page can be used again, and says what to do.
-    lost: () => [update({ interactive: true, submit_btn: true, stop_btn: false }), words.lost],
+    // What should not happen: the page can be used again, and says what to do.
+    failed: () => [update({ interactive: true, submit_btn: true, stop_btn: false }), words.failed],
     // The address named a conversation that is not there.
     loaded(id) {
       address((query) => { if (query.has("c") && query.get("c") !== id) query.delete("c"); });
       document.documentElement.dataset.loaded = id;
+      restoreDraft();
     },
+  };
+
+  // What was typed outlives a reload of this address: Gradio does one by itself when a lost server is back.
+  const DRAFT = "assistant-draft";
+  addEventListener("pagehide", () => {
+    sessionStorage.setItem(DRAFT, JSON.stringify({ at: location.href, text: box()?.value || "" }));
+  });
+  const restoreDraft = () => {
+    const draft = JSON.parse(sessionStorage.getItem(DRAFT) || "{}");
+    const area = box();
+    if (!draft.text || draft.at !== location.href || !area || area.value) return;
+    area.value = draft.text;
+    area.dispatchEvent(new Event("input", { bubbles: true }));
   };
 
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
     document.querySelector("#message button.stop-button, button.stop-button")?.click();
   });
+
+  // While a reply is drawn Gradio disables the chat's buttons, and a click is lost; the second half of a double click
+  // would ask again. So a click that comes too early waits, and the second one does not count.
+  const begins = [words.retry, words.submit];
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest?.("#chat button");
+    const label = button?.getAttribute("aria-label");
+    const asks = begins.includes(label) || button?.matches(".option, .example");
+    if (!event.isTrusted || !(asks || label === words.undoTurn)) return;
+    const again = asks && event.detail > 1;
+    if (!again && !works()) return;
+    event.stopImmediatePropagation();
+    event.preventDefault();
+    if (again) return;
+    const until = Date.now() + 60000;
+    while (works() && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 50));
+    if (button.isConnected && !works()) button.click();
+  }, true);
 
   document.addEventListener("click", (event) => {
     if (!event.target.closest?.('#chat a[href$="#earlier"]')) return;
@@ -66,6 +106,7 @@
   const look = () => {
     document.querySelectorAll("button.submit-button").forEach((each) => name(each, words.send));
     document.querySelectorAll("button.stop-button").forEach((each) => name(each, words.stop));
+    translate();
     lookAtSide();
     lookAtUpload();
     const area = box();
@@ -74,6 +115,20 @@
     const lost = !document.activeElement || document.activeElement === document.body;
     if (wasLocked && !area.disabled && lost) area.focus({ preventScroll: true });
     wasLocked = area.disabled;
+  };
+  // What Gradio says in English alone.
+  const LOST = {
+    "Connection Lost": "lost",
+    "Connection to the server was lost. Attempting reconnection...": "lostMore",
+  };
+  const translate = () => {
+    document.querySelector("#chat [role=log]")?.setAttribute("aria-label", words.chat);
+    document.querySelectorAll("#chat .example[aria-label]").forEach((each) => each.removeAttribute("aria-label"));
+    document.querySelectorAll("#chat .scroll-down-button-container button").forEach((each) => name(each, words.down));
+    document.querySelectorAll(".toast-body *").forEach((each) => {
+      const said = each.childElementCount ? "" : LOST[each.textContent.trim()];
+      if (said) each.textContent = words[said];
+    });
   };
   const name = (button, label) => {
     if (button.getAttribute("aria-label") === label) return;

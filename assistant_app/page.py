@@ -34,10 +34,17 @@ _SCRIPT_WORDS = {
     "stop": "chat.stop",
     "placeholder": "chat.placeholder",
     "edit": "chatbot.edit",
+    "retry": "chatbot.retry",
+    "undoTurn": "chatbot.undo",
+    "submit": "chatbot.submit",
+    "chat": "chat.label",
+    "down": "chat.down",
+    "lost": "chat.lost",
+    "lostMore": "chat.lost.more",
     "undo": "side.undo",
     "close": "side.close",
     "toggle": "side.toggle",
-    "lost": "chat.lost",
+    "failed": "chat.failed",
     "title": "side.rename",
     "pasted": "attach.pasted",
     "reading": "attach.reading",
@@ -269,9 +276,9 @@ def _wire_loading(demo: gr.Blocks, chat: Chat, parts: Parts, side_bar: Sidebar, 
 
 def _ends(parts: Parts, answered: Any) -> None:
     """In the browser alone: the address names the conversation, or the page is freed where the server failed."""
-    answered.then(None, [parts.conversation], None, js="(id) => { assistantPage.begin(id); return []; }", **_QUIET)
-    lost = [parts.interface.textbox, parts.notice]
-    answered.failure(None, None, lost, js="() => assistantPage.lost()", **_QUIET)
+    answered.then(None, [parts.conversation], None, js="(id) => assistantPage.named(id)", **_QUIET)
+    freed = [parts.interface.textbox, parts.notice]
+    answered.failure(None, None, freed, js="() => assistantPage.failed()", **_QUIET)
 
 
 def _wire_turns(chat: Chat, parts: Parts) -> None:

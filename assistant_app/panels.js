@@ -233,7 +233,14 @@ const lookAtSide = () => {
   document.documentElement.dataset.side = "ready";
 };
 
-// Escape closes an open menu; what it stops otherwise goes on.
+// -- lists that are searched by typing: what stands in the field is to be replaced, not added to -----------------
+document.addEventListener("focusin", ({ target }) => {
+  // After the click that gave it the focus, which puts the cursor somewhere.
+  if (target.matches?.("#settings input[role=combobox]")) setTimeout(() => target.select(), 0);
+});
+
+// -- the keyboard -----------------------------------------------------------------------------------------------
+// Before page.js, for which Escape means Stop.
 document.addEventListener("keydown", (event) => {
   const menu = event.key === "Escape" && document.querySelector(".side-menu[open]");
   if (!menu) return;
@@ -241,8 +248,6 @@ document.addEventListener("keydown", (event) => {
   menu.open = false;
   menu.querySelector("summary").focus();
 }, true);
-
-// -- the keyboard -----------------------------------------------------------------------------------------------
 document.addEventListener("keydown", (event) => {
   if (event.isComposing || event.altKey || event.shiftKey) return;
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {

@@ -25,14 +25,20 @@ TABLE: dict[str, tuple[str, str]] = {
     "chat.textbox": ("Message", "Mensaje"),
     "chat.send": ("Send", "Enviar"),
     "chat.stop": ("Stop", "Detener"),
-    "chat.lost": (
-        "**The server does not answer.** What was said is kept: load the page again in a moment.",
-        "**El servidor no responde.** Lo dicho está guardado: vuelva a cargar la página en un momento.",
+    "chat.failed": (
+        "**Something went wrong on the way.** What was said is kept: load the page again.",
+        "**Algo salió mal por el camino.** Lo dicho está guardado: vuelve a cargar la página.",
     ),
     "chat.continue": ("Continue the answer", "Continuar la respuesta"),
     "chat.earlier": (
         "*{turns} earlier messages are not shown.* [Show earlier ones](#earlier)",
         "*Hay {turns} mensajes anteriores que no se muestran.* [Mostrar anteriores](#earlier)",
+    ),
+    "chat.down": ("To the end", "Ir al final"),
+    "chat.lost": ("The connection was lost.", "Se perdió la conexión."),
+    "chat.lost.more": (
+        "The server does not answer. As soon as it does, this page is loaded again; what you typed is kept.",
+        "El servidor no responde. En cuanto responda, la página se recarga; lo que escribiste se conserva.",
     ),
     "chat.waiting": ("Waiting for the model", "Esperando al modelo"),
     "chat.details": ("Details", "Detalles"),
@@ -68,6 +74,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "chatbot.undo": ("Undo", "Deshacer"),
     "chatbot.edit": ("Edit", "Editar"),
     "chatbot.copy_message": ("Copy message", "Copiar mensaje"),
+    "chatbot.submit": ("Submit", "Enviar"),
+    "chatbot.copied_message": ("Copied", "Copiado"),
     # Who answers, and why.
     "status.bedrock": ("Amazon Bedrock", "Amazon Bedrock"),
     "status.local": ("Local model", "Modelo local"),

@@ -46,6 +46,8 @@ def test_text_appears_while_it_streams_and_the_next_turn_knows_the_last(
     page = open_page()
     send(page, "Hello")
     answer = client.next()
+    # Whoever touches nothing sends nothing but the text.
+    assert all(answer.options[name] is None for name in ("temperature", "top_p", "max_tokens", "system"))
     answer.say("One ")
     expect(page.locator(BOT)).to_have_text("One")
     expect(page.locator(STOP)).to_be_visible()
@@ -73,7 +75,9 @@ def test_the_box_keeps_its_placeholder_and_gets_the_focus_back(open_page: OpenPa
     expect(page.locator(BOX)).to_have_attribute("placeholder", "Write a message…")
 
 
-def test_indentation_and_tabs_arrive_as_the_model_wrote_them(open_page: OpenPage, client: ScriptedClient) -> None:
+def test_line_breaks_indentation_and_tabs_arrive_as_they_were_written(
+    open_page: OpenPage, client: ScriptedClient
+) -> None:
     page = open_page()
     code = "```python\ndef f():\n\treturn 1\n```\n    indented\n"
     send(page, "Code, please")
@@ -82,13 +86,19 @@ def test_indentation_and_tabs_arrive_as_the_model_wrote_them(open_page: OpenPage
     # Markdown in the browser draws a tab as four blanks; cleandoc would have left none.
     assert "\n    return 1" in page.locator(f"{BOT} code").first.inner_text()
     usable(page)
-    send(page, "More")
+    # The same the other way round: Shift+Enter breaks the line, Enter sends.
+    page.fill(BOX, "one")
+    page.press(BOX, "Shift+Enter")
+    page.type(BOX, "two")
+    page.press(BOX, "Enter")
     again = client.next()
     assert again.messages[1].text == code
+    assert again.text == "one\ntwo"
     again.finish("Done.")
+    usable(page)
 
 
-def test_stop_ends_a_streaming_reply_and_keeps_what_came(open_page: OpenPage, client: ScriptedClient) -> None:
+def test_stop_and_escape_end_a_reply_at_once_and_keep_what_came(open_page: OpenPage, client: ScriptedClient) -> None:
     page = open_page()
     send(page, "Tell me a story")
     answer = client.next()
@@ -98,41 +108,22 @@ def test_stop_ends_a_streaming_reply_and_keeps_what_came(open_page: OpenPage, cl
     assert answer.cancelled.wait(PATIENCE / 1000)
     expect(page.get_by_text("Stopped.")).to_be_visible()
     usable(page)
-    turn(page, client, "Something else", "Fine.")
-    assert texts(page, USER) == ["Tell me a story", "Something else"]
-
-
-def test_stop_works_before_the_first_word(open_page: OpenPage, client: ScriptedClient) -> None:
-    page = open_page()
+    # Before the first word.
     send(page, "Are you there?")
     answer = client.next()
     page.click(STOP)
     assert answer.cancelled.wait(PATIENCE / 1000)
-    expect(page.get_by_text("Stopped.")).to_be_visible()
+    expect(page.get_by_text("Stopped.")).to_have_count(2)
     usable(page)
-    turn(page, client, "Now?", "Yes.")
-
-
-def test_escape_stops(open_page: OpenPage, client: ScriptedClient) -> None:
-    page = open_page()
-    send(page, "Tell me a story")
+    send(page, "Another story")
     answer = client.next()
-    answer.say("Once")
-    expect(page.locator(BOT)).to_have_text("Once")
+    answer.say("There was")
+    expect(page.locator(BOT, has_text="There was")).to_be_visible()
     page.keyboard.press("Escape")
     assert answer.cancelled.wait(PATIENCE / 1000)
     usable(page)
-
-
-def test_shift_enter_breaks_the_line_and_enter_sends(open_page: OpenPage, client: ScriptedClient) -> None:
-    page = open_page()
-    page.fill(BOX, "one")
-    page.press(BOX, "Shift+Enter")
-    page.type(BOX, "two")
-    page.press(BOX, "Enter")
-    answer = client.next()
-    assert answer.text == "one\ntwo"
-    answer.finish("ok")
+    turn(page, client, "Something else", "Fine.")
+    assert texts(page, USER) == ["Tell me a story", "Are you there?", "Another story", "Something else"]
 
 
 def test_what_is_waited_for_is_said(open_page: OpenPage, client: ScriptedClient) -> None:
@@ -174,14 +165,6 @@ def test_the_accordion_s_values_arrive_at_the_model_and_stay_with_the_conversati
     open_settings(page)
     expect(page.locator("#temperature input")).to_have_value("0.3")
     expect(page.locator("#system textarea")).to_have_value("Answer in rhymes.")
-
-
-def test_untouched_the_accordion_sends_nothing(open_page: OpenPage, client: ScriptedClient) -> None:
-    page = open_page()
-    send(page, "Hello")
-    answer = client.next()
-    assert all(answer.options[name] is None for name in ("temperature", "top_p", "max_tokens", "system"))
-    answer.finish("Hi.")
 
 
 def test_a_value_out_of_range_is_explained_and_the_page_goes_on(
@@ -246,17 +229,9 @@ def test_two_visitors_are_answered_at_the_same_time(open_page: OpenPage, client:
 # -- it lasts ----------------------------------------------------------------------------------------------
 
 
-def test_a_reload_keeps_the_conversation(open_page: OpenPage, client: ScriptedClient) -> None:
-    page = open_page()
-    turn(page, client, "Hello", "Hi.")
-    assert conversation_of(page)
-    page.reload()
-    expect(page.locator(BOT)).to_have_text("Hi.")
-    turn(page, client, "Again", "Hi again.")
-    assert texts(page, USER) == ["Hello", "Again"]
-
-
-def test_a_reload_goes_on_with_the_running_reply_and_can_stop_it(open_page: OpenPage, client: ScriptedClient) -> None:
+def test_a_reload_keeps_the_conversation_and_goes_on_with_a_running_reply(
+    open_page: OpenPage, client: ScriptedClient
+) -> None:
     page = open_page()
     send(page, "Count")
     answer = client.next()
@@ -271,31 +246,19 @@ def test_a_reload_goes_on_with_the_running_reply_and_can_stop_it(open_page: Open
     assert answer.cancelled.wait(PATIENCE / 1000)
     expect(page.get_by_text("Stopped.")).to_be_visible()
     usable(page)
-    turn(page, client, "Fine", "Good.")
-
-
-def test_a_reload_before_the_first_word_goes_on_too(open_page: OpenPage, client: ScriptedClient) -> None:
-    page = open_page()
-    send(page, "Count")
+    # Before the first word.
+    send(page, "Again")
     answer = client.next()
     page.reload()
     expect(page.get_by_text("Waiting for the model")).to_be_visible()
-    answer.finish("one")
-    expect(page.locator(BOT).last).to_have_text("one")
+    answer.finish("three")
+    expect(page.locator(BOT, has_text="three")).to_be_visible()
     usable(page)
-
-
-def test_a_second_tab_shows_the_running_reply(open_page: OpenPage, client: ScriptedClient) -> None:
-    page = open_page()
-    send(page, "Count")
-    answer = client.next()
-    answer.say("one, ")
-    expect(page.locator(BOT)).to_have_text("one,")
-    tab = open_page(beside=page, path=f"/?c={conversation_of(page)}")
-    answer.finish("two.")
-    expect(tab.locator(BOT)).to_have_text("one, two.")
-    expect(page.locator(BOT)).to_have_text("one, two.")
-    usable(tab)
+    # After the last one.
+    page.reload()
+    expect(page.locator(BOT, has_text="three")).to_be_visible()
+    turn(page, client, "Fine", "Good.")
+    assert texts(page, USER) == ["Count", "Again", "Fine"]
 
 
 def test_a_stale_tab_is_told_redrawn_and_keeps_what_was_typed(open_page: OpenPage, client: ScriptedClient) -> None:
@@ -316,7 +279,7 @@ def test_a_stale_tab_is_told_redrawn_and_keeps_what_was_typed(open_page: OpenPag
     expect(tab.locator(BOT).last).to_have_text("Now it counts.")
 
 
-def test_a_message_during_another_tab_s_reply_is_kept_and_the_reply_shown(
+def test_a_second_tab_shows_a_running_reply_and_keeps_what_is_sent_meanwhile(
     open_page: OpenPage, client: ScriptedClient
 ) -> None:
     page = open_page()
@@ -331,6 +294,17 @@ def test_a_message_during_another_tab_s_reply_is_kept_and_the_reply_shown(
     answer.finish("two.")
     expect(tab.locator(BOT).last).to_have_text("one, two.")
     expect(tab.locator(BOX)).to_have_value("Me too")
+    usable(tab)
+    tab.close()
+    # One that is opened meanwhile.
+    send(page, "Count on")
+    answer = client.next()
+    answer.say("three, ")
+    expect(page.locator(BOT).last).to_have_text("three,")
+    tab = open_page(beside=page, path=f"/?c={conversation_of(page)}")
+    answer.finish("four.")
+    expect(tab.locator(BOT).last).to_have_text("three, four.")
+    expect(page.locator(BOT).last).to_have_text("three, four.")
     usable(tab)
 
 
@@ -367,16 +341,76 @@ def press(page: Page, label: str) -> None:
     page.locator(f'#chat button[aria-label="{label}"]').last.click()
 
 
-def test_retry_asks_the_last_message_again(open_page: OpenPage, client: ScriptedClient) -> None:
+def hold(page: Page, *functions: int) -> None:
+    """Keeps the requests for these of Gradio's functions back until `window.release()`."""
+    page.evaluate(
+        """(functions) => {
+            const real = window.fetch;
+            const open = new Promise((release) => { window.release = () => { window.fetch = real; release(); }; });
+            window.fetch = async (url, init) => {
+                const asked = typeof init?.body === "string" ? JSON.parse(init.body) : {};
+                if (functions.includes(asked.fn_index)) await open;
+                return real(url, init);
+            };
+        }""",
+        list(functions),
+    )
+
+
+def functions(served: Served, event: str | None, inputs: list[str], outputs: list[str]) -> list[int]:
+    """Which of Gradio's functions answer to an event and read and write parts of these kinds."""
+    return [
+        number
+        for number, each in served.demo.fns.items()
+        if (event is None or any(name == event for _, name in each.targets))
+        and [block.get_block_name() for block in each.inputs] == inputs
+        and [block.get_block_name() for block in each.outputs] == outputs
+    ]
+
+
+def test_retry_asks_the_last_message_again_however_early_it_is_clicked(
+    open_page: OpenPage, client: ScriptedClient, served: Served
+) -> None:
     page = open_page()
+    page.get_by_role("button", name="Tokens and cost").click()
     turn(page, client, "First", "One.")
-    turn(page, client, "Second", "Two.")
-    press(page, "Try again")
+    send(page, "Second")
+    # Gradio tells its own state of the chat after the reply, and shows Stop in a request of its own: both may be late.
+    synchronizing = functions(served, None, ["chatbot"], ["state", "state"])
+    showing_stop = functions(served, "retry", [], ["textbox"])
+    assert synchronizing
+    assert showing_stop
+    hold(page, *synchronizing, *showing_stop)
+    client.next().finish("Two.")
+    expect(page.locator(BOT).last).to_have_text("Two.")
+    retry = page.locator('#chat button[aria-label="Try again"]').last
+    expect(retry).to_be_enabled()
+    retry.dblclick()
+    page.evaluate("() => { release() }")
+    hold(page, *showing_stop)
     answer = client.next()
     assert [message.text for message in answer.messages] == ["First", "One.", "Second"]
-    answer.finish("Two, again.")
+    page.evaluate("() => { release() }")
+    answer.say("Two, ")
+    expect(page.locator(BOT).last).to_have_text("Two,")
+    # A click on a disabled button is lost, too, however short it is disabled: nothing may do so after the end.
+    page.evaluate(
+        """() => {
+            window.disabled = [];
+            const enabled = new Set();
+            new MutationObserver((found) => found.forEach(({ target }) => {
+                if (!target.disabled) enabled.add(target);
+                else if (enabled.has(target)) disabled.push(target.getAttribute("aria-label"));
+            })).observe(document.getElementById("chat"), { subtree: true, attributeFilter: ["disabled"] });
+        }"""
+    )
+    answer.finish("again.")
     expect(page.locator(BOT).last).to_have_text("Two, again.")
+    # The last of what happens after a turn.
+    expect(page.locator("#cost .cost-table tbody tr").last.locator("td").first).to_have_text("3")
     usable(page)
+    assert page.evaluate("disabled") == []
+    assert client.asked.empty()
     page.reload()
     expect(page.locator(BOT)).to_have_text(["One.", "Two, again."])
     turn(page, client, "Third", "Three.")
