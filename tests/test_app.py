@@ -269,8 +269,9 @@ def test_a_page_that_has_not_seen_the_last_turn_changes_nothing(
     chat: Chat, client: ScriptedClient, intent: str
 ) -> None:
     client.echo = True
-    (shown,) = [each["chat"] for each in said(chat, "one", request=request_of(session="stale")) if each.get("go_on")]
+    assert said(chat, "one", request=request_of(session="stale"))
     conversation = chat.tabs.of("stale").conversation
+    shown = show.conversation(chat.chats.open(owner_of(request_of()), conversation).turns, "en")
     assert said(chat, "two", shown, conversation=conversation, request=request_of(session="other"))
     request = request_of(session="stale")
     if intent == "edit":
@@ -514,8 +515,9 @@ def test_the_page_is_set_up_against_the_known_traps(served: Served) -> None:
     # Gradio's own events are gone: of a message's, one asks the server.
     assert not {fn.api_name for fn in functions} & {"_submit_fn", "_clear_and_save_textbox", "_save_conversation"}
     assert [fn.api_name for fn in functions if fn.api_name.startswith("say")] == ["say", "say_1"]
-    kinds = {component["type"] for component in config["components"]}
-    assert "slider" not in kinds, "a value out of its range would freeze the page"
+    turns = [fn for fn in functions if "chatbot" in {block.get_block_name() for block in fn.outputs}]
+    kinds = {block.get_block_name() for fn in turns for block in fn.inputs}
+    assert "slider" not in kinds, "a value out of its range would refuse the turn"
     dropdowns = [component for component in config["components"] if component["type"] == "dropdown"]
     assert all(each["props"]["allow_custom_value"] is True for each in dropdowns)
     for component in config["components"]:
