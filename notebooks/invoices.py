@@ -1,6 +1,6 @@
 """The invoices of the notebooks: 48 invented ones in Spanish and English, the same ones each time.
 
-    from invoices import EXAMPLES, FIELDS, invoices
+    from invoices import EXAMPLES, FIELDS, invoices, says
     invoices(8)[0]["invoice"], invoices(8)[0]["total_amount"]
 
 Each row holds the text (`invoice`), what is right (`invoice_number`, `total_amount`, `due_date` as year-month-day), the
@@ -11,7 +11,10 @@ and the way of writing numbers and dates vary; every invoice holds another date 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
+
+from assistant.scorers import as_number
 
 FIELDS = ("invoice_number", "total_amount", "due_date")
 COUNT = 48
@@ -125,6 +128,18 @@ def make_invoice(index: int) -> dict[str, str]:
 def invoices(count: int = COUNT) -> list[dict[str, str]]:
     """The first `count` invoices."""
     return [make_invoice(index) for index in range(count)]
+
+
+def says(field: str) -> Callable[[str, Mapping[str, str]], bool]:
+    """Scores 1 where the value stands in the answer, as a word of its own; an amount however it is written."""
+
+    def score(text: str, row: Mapping[str, str]) -> bool:
+        words = [word.strip(".,;:()*\"'") for word in text.replace("$", " ").replace("€", " ").split()]
+        if field == "total_amount":
+            return any(as_number(word) == as_number(row[field]) for word in words)
+        return row[field].lower() in [word.lower() for word in words]
+
+    return score
 
 
 def answer(row: dict[str, str]) -> str:

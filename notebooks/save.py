@@ -5,6 +5,7 @@ At the full size, unless ASSISTANT_NOTEBOOK_SIZE says otherwise; on two cores al
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import sys
@@ -16,6 +17,8 @@ import nbformat
 from nbclient import NotebookClient
 
 HERE = Path(__file__).resolve().parent
+# The picture that README shows: the notebook, and what stands in its cell.
+PICTURE = ("02_prompts", 'single_results.plot("amount"')
 
 
 def execute(path: Path) -> nbformat.NotebookNode:
@@ -63,12 +66,21 @@ def plain(said: Any) -> Any:
     return re.sub(r" at 0x[0-9a-f]+", "", re.sub(rf"{re.escape(str(HERE.parent))}/?", "", said))
 
 
+def picture(notebook: nbformat.NotebookNode) -> bytes:
+    """The picture for README, from the notebook's outputs."""
+    cell = next(cell for cell in notebook.cells if PICTURE[1] in cell.source)
+    return next(base64.b64decode(output.data["image/png"]) for output in cell.outputs if "image/png" in output.data)
+
+
 def main(names: list[str]) -> None:
     for path in sorted(HERE.glob("*.ipynb")):
         if names and not any(path.name.startswith(name) for name in names):
             continue
         began = time.monotonic()
-        nbformat.write(clean(execute(path)), path)
+        notebook = clean(execute(path))
+        nbformat.write(notebook, path)
+        if path.stem == PICTURE[0]:
+            (HERE.parent / "docs" / "experiment.png").write_bytes(picture(notebook))
         print(f"{path.name}: {time.monotonic() - began:.0f} s, {path.stat().st_size / 1000:.0f} KB", flush=True)
 
 
