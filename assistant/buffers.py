@@ -50,13 +50,15 @@ class MemoryTurn:
 class Context:
     """What a memory gives for the next request. `turns` begin with a user's text each, in order.
 
-    `omitted` is the number of oldest turns that are in the memory, word for word, and did not fit this request.
+    What is in the memory and did not fit the model's window with this request: `omitted` is the number of oldest turns,
+    `left_out` are the least recently pinned documents.
     """
 
     documents: tuple[Document, ...] = ()
     summary: str = ""
     turns: tuple[MemoryTurn, ...] = ()
     omitted: int = 0
+    left_out: tuple[Document, ...] = ()
 
 
 def history_text(context: Context, human_prefix: str = "H", ai_prefix: str = "A") -> str:

@@ -48,7 +48,7 @@ def remembered_text(text: str, memory: Memory) -> str:
     """What stands in the turn: the text, or the ends of a long paste, whose whole is a pinned document."""
     if not should_pin(text, memory.paste_limit):
         return text
-    note = "(This message is shortened: its whole text is the document above.)"
+    note = "(This message is shortened. While its whole text is kept, it is a document above.)"
     return f"{text[:_EXCERPT]}\n[…]\n{text[-_EXCERPT:]}\n{note}"
 
 

@@ -29,8 +29,9 @@ def should_pin(text: str, limit: int | None) -> bool:
     `limit` is the memory's max_token_limit; None, for memories that have none, leaves the second condition alone.
     """
     least = max(PIN_FROM, (limit or 0) // 2)
-    # No token is shorter than a character: most texts are decided without counting.
-    return len(text) > least and estimate_tokens(text) > least
+    # No token is shorter than a character, and few are longer than eight: most texts are decided with little counting.
+    start = text[: 8 * least]
+    return len(text) > least and (estimate_tokens(start) > least or (start != text and estimate_tokens(text) > least))
 
 
 @dataclass(slots=True)

@@ -63,11 +63,11 @@ def plan(turns: Sequence[MemoryTurn], summary: int, budget: Budget) -> Plan | No
     return Plan(count, max(budget.cap // 2, min(budget.cap * 3 // 4, room)))
 
 
-def newest_within(turns: Sequence[MemoryTurn], room: float) -> int:
-    """How many of the newest turns fit into `room` tokens."""
+def newest_within(sizes: Sequence[int], room: float) -> int:
+    """How many of the newest, which stand last, fit into `room` tokens."""
     count = 0
-    for turn in reversed(turns):
-        room -= turn.size
+    for size in reversed(sizes):
+        room -= size
         if room < 0:
             break
         count += 1

@@ -20,7 +20,7 @@ from .messages import Message, Notice, Turn, Usage
 from .prompts import FewShotPrompt, PromptTemplate
 from .reply import Reply, ReplyState
 from .texts import listed, repaired
-from .tokens import calibrate, estimate_request, estimate_tokens
+from .tokens import calibrate, document_tokens, estimate_request, estimate_tokens, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -216,14 +216,15 @@ class ChatSession:
                 )
             settings = self._settings(overrides)
             # The turn to continue is the newest one in the memory: what is sent is what was sent for it, and its reply.
-            context = self.memory.context(
-                reserve=self._reserve(turn, settings), model=settings.get("model"), before=turn.id
-            )
+            reserve = self._reserve(turn, settings) + estimate_tokens(turn.reply, self.model)
+            context = self.memory.context(reserve=reserve, model=settings.get("model"), before=turn.id)
             composed = self._compose(context, turn)
             composed.messages.append(Message("assistant", turn.reply))
             if not self.client.model_info(settings.get("model")).prefill:
                 composed.messages.append(Message("user", CONTINUE))
             reply = self._request(composed, settings)
+            for notice in _left_out(context):
+                reply.state.tell(notice)
             before, paid = turn.reply, turn.usage
 
             def finish(state: ReplyState) -> None:
@@ -314,19 +315,18 @@ class ChatSession:
                 if document.id not in before:
                     self.memory.unpin(document.id)
             raise
-        notices = self.memory.take_notices()
-        if context.omitted:
-            text = f"The {context.omitted} oldest turns were left out of this request: the model's window is full."
-            notices.append(Notice("oldest_left_out", text, {"turns": context.omitted}))
-        for notice in notices:
+        for notice in (*self.memory.take_notices(), *_left_out(context)):
             reply.state.tell(notice)
         return reply, lambda state: self._close(turn, state, "", Usage())
 
     def _reserve(self, turn: Turn, settings: Settings) -> int:
-        """Tokens that the request needs beside the memory: the new text, the instructions and the answer."""
+        """Tokens that the request needs beside the memory: instructions, the new text with its files, the answer."""
         info = self.client.model_info(settings.get("model"))
         answer = settings.get("max_tokens") or info.default_max_tokens
-        return answer + estimate_tokens(remembered_text(turn.user, self.memory)) + estimate_tokens(self.system or "")
+        pinned = self.memory.pinned
+        alone = self._compose(Context(pinned), turn)
+        asked = estimate_request(alone.messages, alone.system) - sum(map(document_tokens, pinned))
+        return answer + round(asked * ratio(info.id))
 
     def _supersede(self, index: int, turn: Turn, overrides: Settings) -> Reply:
         """The reply to a turn that takes the place of the one at `index` and all after it."""
@@ -437,6 +437,18 @@ def _said(text: str, documents: Sequence[Document]) -> str:
     if not text.strip() and not documents:
         raise InvalidRequestError("There is nothing to send.", hint="Write something.")
     return text
+
+
+def _left_out(context: Context) -> list[Notice]:
+    notices = []
+    if context.omitted:
+        text = f"Oldest turns left out of this request: {context.omitted}. The model's window is full."
+        notices.append(Notice("oldest_left_out", text, {"turns": context.omitted}))
+    if context.left_out:
+        names = ", ".join(document.name for document in context.left_out)
+        text = f"Pinned documents left out of this request: {names}. The model's window is full."
+        notices.append(Notice("documents_left_out", text, {"names": names}))
+    return notices
 
 
 def _calibrate(state: ReplyState, composed: Composed) -> None:

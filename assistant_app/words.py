@@ -122,8 +122,16 @@ TABLE: dict[str, tuple[str, str]] = {
         "El modelo gastó sus {max_tokens} tokens en pensar. Sube el «Máximo de tokens».",
     ),
     "notice.oldest_left_out": (
-        "The {turns} oldest turns were left out of this request: the model's window is full.",
-        "Los {turns} turnos más antiguos quedaron fuera de esta petición: la ventana del modelo está llena.",
+        "Oldest turns left out of this request: {turns}. The model's window is full.",
+        "Turnos más antiguos que quedaron fuera de esta petición: {turns}. La ventana del modelo está llena.",
+    ),
+    "notice.documents_left_out": (
+        "Kept documents left out of this request: {names}. The model's window is full.",
+        "Documentos guardados que quedaron fuera de esta petición: {names}. La ventana del modelo está llena.",
+    ),
+    "notice.unpinned": (
+        "{name} is no longer kept in full: documents may have {budget} tokens in all with this model.",
+        "{name} ya no se conserva entero: con este modelo los documentos pueden sumar {budget} tokens.",
     ),
     # How a turn ended, where there is something to say about it.
     "end.max_tokens": (

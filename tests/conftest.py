@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from assistant import prices
+from assistant.tokens import ESTIMATOR
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -31,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test sees the credentials, profiles, proxies or settings of the machine it runs on."""
+    """No test sees credentials, profiles, proxies or settings of its machine, nor what earlier tests have taught us."""
     for name in list(os.environ):
         ours = name.startswith(("AWS_", "ASSISTANT_", "ANTHROPIC_")) or name.upper().endswith("_PROXY")
         if ours and name not in ("ASSISTANT_REQUIRE_BROWSER", "ASSISTANT_NOTEBOOK_SIZE"):
@@ -45,6 +46,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     # Loaded in the background by whoever warms a client, and then for the whole process.
     monkeypatch.setattr(prices, "_calculate", None)
+    # What scripted models reported, with made-up numbers, to earlier tests.
+    ESTIMATOR.forget()
 
 
 @pytest.fixture(scope="session")

@@ -78,6 +78,8 @@ def test_the_language_is_the_reader_s(header: str, language: str) -> None:
 
 def test_notices_and_reasons_come_in_the_reader_s_language_or_in_their_own_words() -> None:
     assert show.notice_text(Notice("reading_prompt", "x", {"seconds": 9}), "es") == "Leyendo, unos 9 s"
+    for code in ("unpinned", "oldest_left_out", "documents_left_out"):
+        assert f"notice.{code}" in words.TABLE
     assert show.notice_text(Notice("brand_new", "as it is"), "es") == "as it is"
     assert "credenciales" in show.reason_text(Notice("no_credentials", "x"), "es")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -15,13 +15,6 @@ from assistant.tokens import ESTIMATOR, estimate_tokens
 from .scripted import ScriptedClient
 
 TERMS = Document.from_text("Los datos son del usuario. " * 50, "condiciones.txt")
-
-
-@pytest.fixture(autouse=True)
-def forget_ratios() -> Iterator[None]:
-    ESTIMATOR.forget()
-    yield
-    ESTIMATOR.forget()
 
 
 def test_each_part_has_its_tokens_and_the_sum_is_what_the_limit_is_for() -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, pairwise
 from typing import Any
@@ -47,13 +47,6 @@ from .summarizing import FACT, FILLER, PATIENCE, Summarizer, facts, fill, known,
 
 def reloaded(client: Summarizer, memory: SummaryBufferMemory) -> SummaryBufferMemory:
     return SummaryBufferMemory.from_dict(client, json.loads(json.dumps(memory.to_dict())))
-
-
-@pytest.fixture(autouse=True)
-def forget_ratios() -> Iterator[None]:
-    ESTIMATOR.forget()
-    yield
-    ESTIMATOR.forget()
 
 
 # --- plan ---
@@ -720,6 +713,27 @@ def test_as_many_files_and_images_stay_as_a_request_takes() -> None:
         ("crowded_out", "0.pdf"),
         ("crowded_out", "0.png"),
     ]
+
+
+def test_documents_that_a_smaller_window_does_not_hold_are_left_out_of_the_request_alone() -> None:
+    client = Summarizer(window=60_000)
+    memory = SummaryBufferMemory(client, max_token_limit=2000)
+    documents = tuple(Document.from_text(f"{name} {FILLER * 100}", f"{name}.txt") for name in ("uno", "dos", "tres"))
+    for document in documents:
+        memory.pin(document)
+    fill(memory, 3)
+    size = memory.tokens.pinned // 3
+    client.window = round((size * 2.5 + memory.tokens.kept) / 0.9)
+    context = memory.context()
+    assert (context.documents, context.left_out) == (documents[1:], documents[:1])
+    assert (len(context.turns), context.omitted) == (3, 0)
+    # A quarter of the window is theirs in any case: turns go first then.
+    client.window = round(size * 4.1)
+    context = memory.context(reserve=round(client.window * 0.9 - size * 1.01))
+    assert (context.documents, len(context.turns), context.omitted) == (documents[2:], 0, 3)
+    assert memory.pinned == documents
+    client.window = 60_000
+    assert (memory.context().documents, memory.context().left_out) == (documents, ())
 
 
 def test_a_document_goes_with_the_turn_that_brought_it() -> None:

@@ -25,7 +25,7 @@ from assistant import (
 from assistant.buffers import BufferMemory
 from assistant.reply import CancelToken, SourceItem
 from assistant.session import CONTINUE
-from assistant.tokens import estimate_tokens
+from assistant.tokens import estimate_request, estimate_tokens
 from tests.scripted import ScriptedClient, ends
 
 SEED = """The following is a friendly conversation.
@@ -324,6 +324,37 @@ def test_what_is_too_large_to_stay_is_sent_whole_with_its_own_turn() -> None:
     assert "unpinned" in [notice.code for notice in reply.notices]
     session.send("¿Soy dueño de mis datos?")
     assert [message.documents for message in client.sent[1].messages] == [(), (), ()]
+
+
+def test_documents_wait_while_a_model_with_a_smaller_window_is_asked() -> None:
+    client = ScriptedClient(context_window=100_000)
+    session = ChatSession(client)
+    terms = Document.from_text("El servicio trata los datos. " * 1500, "terms.txt")
+    session.send("Resume", documents=[terms])
+    client.context_window = 8_000
+    reply = session.send("¿Soy dueño de mis datos?")
+    assert [(notice.code, notice.values) for notice in reply.notices] == [
+        ("documents_left_out", {"names": "terms.txt"})
+    ]
+    assert [message.documents for message in client.sent[1].messages] == [(), (), ()]
+    client.context_window = 100_000
+    assert session.send("¿Y ahora?").notices == []
+    assert client.sent[2].messages[0].documents == (terms,)
+
+
+@pytest.mark.parametrize("kind", ["document", "prompt"])
+def test_turns_make_room_for_what_goes_out_with_the_new_one(kind: str) -> None:
+    client = ScriptedClient(context_window=20_000)
+    long = "El servicio trata los datos de la persona usuaria. " * 500
+    session = ChatSession(client, prompt=long if kind == "prompt" else None)
+    session.memory.max_token_limit = 100_000  # type: ignore[misc]
+    for _ in range(10):
+        session.memory.add_turn("datos " * 500, "datos " * 500)
+    documents = [Document.from_text(long)] if kind == "document" else []
+    reply = session.send("Resume", documents=documents)
+    (sent,) = client.sent
+    assert estimate_tokens(long) < estimate_request(sent.messages, sent.options["system"]) + 1024 < 18_000
+    assert "oldest_left_out" in [notice.code for notice in reply.notices]
 
 
 def test_a_session_is_saved_and_restored_whole() -> None:

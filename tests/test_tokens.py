@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -59,13 +58,6 @@ MIXED = [
     f"{CODE[2]}\n{ENGLISH[2]}",
     SPANISH[3] + CODE[3],
 ]
-
-
-@pytest.fixture(autouse=True)
-def forget_ratios() -> Iterator[None]:
-    ESTIMATOR.forget()
-    yield
-    ESTIMATOR.forget()
 
 
 @pytest.fixture(scope="module")
