@@ -227,6 +227,8 @@ def test_ctrl_c_keeps_what_was_printed_and_tells_the_shell(server: BedrockServer
         text=True,
         cwd=ROOT,
         env={**os.environ, **server.env},
+        # A shell starts what it runs in the background deaf to Ctrl-C, and these tests with it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     shown = process.stdout.read(1)

@@ -457,3 +457,14 @@ def test_bodies_that_are_no_objects_are_refused(tmp_path: Path) -> None:
             assert answer.status_code == 400, body
         assert httpx.get(f"{served.url}{API}/queue/data").status_code == 400
         assert httpx.get(f"{served.url}{API}/queue/data?session_hash=a&session_hash=b").status_code == 400
+
+
+def test_half_an_emoji_is_mended_on_its_way_in(tmp_path: Path) -> None:
+    """As a browser sends what was pasted; a page whose request is refused stays locked until it is loaded anew."""
+    client = ScriptedClient()
+    client.echo = True
+    with serving(client, tmp_path) as served:
+        made = httpx.post(f"{served.url}{API}/call/chat", content=rb'{"data": ["half \ud83d of \ud83d\ude00"]}')
+        answer = httpx.get(f"{served.url}{API}/call/chat/{made.json()['event_id']}", timeout=20).text
+        assert client.next().text == "half \ufffd of 😀"
+        assert "event: complete" in answer
