@@ -117,17 +117,13 @@
     wasLocked = area.disabled;
   };
   // What Gradio says in English alone.
-  const LOST = {
-    "Connection Lost": "lost",
-    "Connection to the server was lost. Attempting reconnection...": "lostMore",
-  };
+  const LOST = "Connection to the server was lost. Attempting reconnection...";
   const translate = () => {
     document.querySelector("#chat [role=log]")?.setAttribute("aria-label", words.chat);
     document.querySelectorAll("#chat .example[aria-label]").forEach((each) => each.removeAttribute("aria-label"));
     document.querySelectorAll("#chat .scroll-down-button-container button").forEach((each) => name(each, words.down));
     document.querySelectorAll(".toast-body *").forEach((each) => {
-      const said = each.childElementCount ? "" : LOST[each.textContent.trim()];
-      if (said) each.textContent = words[said];
+      if (!each.childElementCount && each.textContent.trim() === LOST) each.textContent = words.lost;
     });
   };
   const name = (button, label) => {

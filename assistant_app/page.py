@@ -40,7 +40,6 @@ _SCRIPT_WORDS = {
     "chat": "chat.label",
     "down": "chat.down",
     "lost": "chat.lost",
-    "lostMore": "chat.lost.more",
     "undo": "side.undo",
     "close": "side.close",
     "toggle": "side.toggle",

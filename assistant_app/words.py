@@ -35,8 +35,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "*Hay {turns} mensajes anteriores que no se muestran.* [Mostrar anteriores](#earlier)",
     ),
     "chat.down": ("To the end", "Ir al final"),
-    "chat.lost": ("The connection was lost.", "Se perdió la conexión."),
-    "chat.lost.more": (
+    "chat.lost": (
         "The server does not answer. As soon as it does, this page is loaded again; what you typed is kept.",
         "El servidor no responde. En cuanto responda, la página se recarga; lo que escribiste se conserva.",
     ),

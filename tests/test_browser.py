@@ -254,8 +254,10 @@ def test_a_reload_keeps_the_conversation_and_goes_on_with_a_running_reply(
     answer.finish("three")
     expect(page.locator(BOT, has_text="three")).to_be_visible()
     usable(page)
-    # After the last one.
+    # After the last one, with another message begun.
+    page.fill(BOX, "half a thought")
     page.reload()
+    expect(page.locator(BOX)).to_have_value("half a thought")
     expect(page.locator(BOT, has_text="three")).to_be_visible()
     turn(page, client, "Fine", "Good.")
     assert texts(page, USER) == ["Count", "Again", "Fine"]
@@ -312,11 +314,13 @@ def test_a_conversation_outlives_the_server(browser: Browser, open_page: OpenPag
     client = ScriptedClient()
     client.echo = True
     with serving(client, tmp_path) as first:
-        page = open_page(url=first.url)
+        page = open_page(url=first.url, locale="es-MX")
         send(page, "Hello")
         expect(page.locator(BOT)).to_have_text("You said: Hello")
         usable(page)
         path = f"/?c={conversation_of(page)}"
+    send(page, "Anybody there?")
+    expect(page.get_by_text(words.say("chat.lost", "es"))).to_be_visible()
     with serving(client, tmp_path) as second:
         again = open_page(beside=page, url=second.url, path=path)
         expect(again.locator(BOT)).to_have_text("You said: Hello")

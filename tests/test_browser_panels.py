@@ -173,7 +173,9 @@ def test_a_refused_message_keeps_its_text_and_its_files(
 def choose_model(page: Page, text: str) -> None:
     field = page.locator("#model input")
     field.click()
-    field.fill(text)
+    # What stood in the field goes as soon as something is typed.
+    page.keyboard.type(text)
+    expect(page.locator("#model [role=option]")).to_have_count(1)
     page.get_by_role("option", name=text).click()
 
 

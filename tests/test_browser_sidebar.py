@@ -85,6 +85,10 @@ def test_conversations_are_listed_searched_and_opened(
 def test_a_conversation_is_renamed_in_place(open_page: OpenPage, client: ScriptedClient, served: Served) -> None:
     page = open_page()
     show(page, told(page, served, "About apples"))
+    page.locator(f"{ENTRY} summary").click()
+    expect(page.get_by_role("button", name="Rename")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Rename")).not_to_be_visible()
     choose(page, "About apples", "Rename")
     field = page.locator(f"{ENTRY} input")
     field.fill('Fruit "of" <the> day')

@@ -464,7 +464,8 @@ def test_half_an_emoji_is_mended_on_its_way_in(tmp_path: Path) -> None:
     client = ScriptedClient()
     client.echo = True
     with serving(client, tmp_path) as served:
-        made = httpx.post(f"{served.url}{API}/call/chat", content=rb'{"data": ["half \ud83d of \ud83d\ude00"]}')
+        data = rb'["half \ud83d of \ud83d\ude00", "", null, null, null, null, "", null]'
+        made = httpx.post(f"{served.url}{API}/call/chat", content=b'{"data": %b}' % data)
         answer = httpx.get(f"{served.url}{API}/call/chat/{made.json()['event_id']}", timeout=20).text
         assert client.next().text == "half \ufffd of 😀"
         assert "event: complete" in answer
