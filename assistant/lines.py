@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from .documents import Document
 from .messages import Notice, Turn, Usage
-from .schema import documents, turns
+from .schema import documents, inserting, turns
 
 Load = Callable[[str, str], bytes]
 
@@ -116,14 +116,21 @@ def _turn(row: Any, files: dict[str, Document]) -> Turn:
 
 def add_turn(tx: sa.Connection, conversation_id: str, parent: str | None, turn: Turn, now: float) -> bool:
     """Stores a turn, and what it brings along; False where it is there already."""
-    if tx.execute(sa.select(turns.c.id).where(turns.c.id == turn.id)).first() is not None:
-        return False
     row: dict[str, Any] = {"id": turn.id, "conversation_id": conversation_id, "parent": parent, "user_text": turn.user}
     row |= {"documents": [document.id for document in turn.documents], "created_at": now, "updated_at": now}
-    tx.execute(turns.insert().values(row | ended_values(turn)))
+    if not tx.execute(inserting(tx, turns).values(row | ended_values(turn)).on_conflict_do_nothing()).rowcount:
+        return False
     if turn.documents:
         add_documents(tx, conversation_id, turn.documents)
     return True
+
+
+# What has come of a reply so far, for many at once.
+GROW = (
+    turns.update()
+    .where((turns.c.id == sa.bindparam("turn")) & (turns.c.conversation_id == sa.bindparam("conversation")))
+    .values(reply=sa.bindparam("text"), updated_at=sa.bindparam("now"))
+)
 
 
 def ended_values(turn: Turn) -> dict[str, Any]:

@@ -10,12 +10,20 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
 # The revision that these tables are of; a database that has it is opened without a further look.
 HEAD = "0002"
 
 metadata = sa.MetaData()
+
+
+def inserting(tx: sa.Connection, table: sa.Table) -> Any:
+    """An INSERT that can say what happens where the key is there already."""
+    insert: Any = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    return insert(table)
+
 
 conversations = sa.Table(
     "conversations",

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from .limits import utc_day
 from .messages import Usage
-from .schema import usage_days
+from .schema import inserting, usage_days
 
 
 def upsert(tx: sa.Connection, table: sa.Table, row: dict[str, Any], changed: dict[str, Any]) -> None:
     """One statement: `row`, or where its key is there already, what `changed` says of that one."""
-    insert: Any = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     keys = [column.name for column in table.primary_key]
-    tx.execute(insert(table).values(row).on_conflict_do_update(index_elements=keys, set_=changed))
+    tx.execute(inserting(tx, table).values(row).on_conflict_do_update(index_elements=keys, set_=changed))
 
 
 def add_turn_usage(tx: sa.Connection, owner: str, before: dict[str, Any], usage: Usage, now: float) -> None:

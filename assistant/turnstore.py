@@ -75,8 +75,9 @@ class TurnStore(Database):
             clean = clean_turn(turn)
             if begun.outcome != "ok" or not self._lines.add_turn(tx, conversation_id, after, clean, now):
                 return begun
-            untitled = (t.c.id == conversation_id) & (t.c.owner == owner) & (t.c.title == "")
-            tx.execute(t.update().where(untitled).values(self._titled(_title(clean))))
+            if after is None:
+                untitled = (t.c.id == conversation_id) & (t.c.owner == owner) & (t.c.title == "")
+                tx.execute(t.update().where(untitled).values(self._titled(_title(clean))))
         return begun
 
     def resume_turn(
@@ -110,7 +111,7 @@ class TurnStore(Database):
         """
         if not growing:
             return set()
-        c, turns, now = self._t.conversations, self._t.turns, self.clock()
+        c, now = self._t.conversations, self.clock()
         kept: set[str] = set()
         with self.transaction() as tx:
             for start in range(0, len(growing), 200):
@@ -121,10 +122,14 @@ class TurnStore(Database):
                 tx.execute(c.update().where(held).values(lease_until=now + seconds))
                 # The rows are locked by the update: this sees what it changed, and nobody changes it in between.
                 kept.update(tx.execute(c.select().with_only_columns(c.c.lease_owner).where(held)).scalars())
-                for each in part:
-                    if each.lease in kept and each.text is not None:
-                        same = (turns.c.id == each.turn_id) & (turns.c.conversation_id == each.conversation_id)
-                        tx.execute(turns.update().where(same).values(reply=clean_text(each.text), updated_at=now))
+                grown = [
+                    {"turn": each.turn_id, "conversation": each.conversation_id, "text": clean_text(each.text)}
+                    for each in part
+                    if each.lease in kept and each.text is not None
+                ]
+                if grown:
+                    # One statement for all of them: nobody else can write meanwhile.
+                    tx.execute(self._lines.GROW, [{**each, "now": now} for each in grown])
         return {each.turn_id for each in growing if each.lease not in kept}
 
     def end_turn(
@@ -213,8 +218,12 @@ class TurnStore(Database):
         free = c.c.lease_until.is_(None) | (c.c.lease_until <= now)
         taken = {"lease_owner": lease, "lease_until": now + seconds, "version": c.c.version + 1, **values}
         at_head = c.c.head.is_(None) if head is None else c.c.head == head
-        won = tx.execute(c.update().where(mine & free & at_head).values(taken)).rowcount
-        row = tx.execute(c.select().where(mine)).mappings().first()
+        # Not the memory, which may be long. Each statement more keeps everybody else from writing.
+        seen = (c.c.head, c.c.version, c.c.settings, c.c.lease_owner, c.c.lease_until)
+        row = tx.execute(c.update().where(mine & free & at_head).values(taken).returning(*seen)).mappings().first()
+        won = row is not None
+        if row is None:
+            row = tx.execute(c.select().with_only_columns(*seen).where(mine)).mappings().first()
         if row is None:
             return Begun("not_found")
         if won:
