@@ -234,8 +234,8 @@ const lookAtSide = () => {
 };
 
 // -- lists that are searched by typing: what stands in the field is to be replaced, not added to -----------------
-document.addEventListener("focusin", ({ target }) => {
-  // After the click that gave it the focus, which puts the cursor somewhere.
+document.addEventListener("click", ({ target }) => {
+  // The click itself puts the cursor somewhere first. Who comes by the Tab key has it all selected by the browser.
   if (target.matches?.("#settings input[role=combobox]")) setTimeout(() => target.select(), 0);
 });
 

@@ -174,6 +174,7 @@ def choose_model(page: Page, text: str) -> None:
     field = page.locator("#model input")
     field.click()
     # What stood in the field goes as soon as something is typed.
+    page.wait_for_function("() => document.activeElement.selectionEnd > document.activeElement.selectionStart")
     page.keyboard.type(text)
     expect(page.locator("#model [role=option]")).to_have_count(1)
     page.get_by_role("option", name=text).click()

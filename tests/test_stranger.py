@@ -465,7 +465,8 @@ def test_half_an_emoji_is_mended_on_its_way_in(tmp_path: Path) -> None:
     client.echo = True
     with serving(client, tmp_path) as served:
         data = rb'["half \ud83d of \ud83d\ude00", "", null, null, null, null, "", null]'
-        made = httpx.post(f"{served.url}{API}/call/chat", content=b'{"data": %b}' % data)
+        kind = {"content-type": "application/json"}
+        made = httpx.post(f"{served.url}{API}/call/chat", content=b'{"data": %b}' % data, headers=kind)
         answer = httpx.get(f"{served.url}{API}/call/chat/{made.json()['event_id']}", timeout=20).text
         assert client.next().text == "half \ufffd of 😀"
         assert "event: complete" in answer
