@@ -39,7 +39,8 @@ PACKAGES = ("assistant", "gradio", "boto3", "anthropic", "sqlalchemy", "psycopg"
 FULL = load.Load()
 # name: what is asked for, and whether the bars hold for it.
 LOADS = {
-    "assistant": (FULL, True),
+    "assistant": (replace(FULL, sessions=60), False),
+    "assistant, many visitors": (FULL, True),
     "assistant, empty chats": (replace(FULL, sessions=300, history=0), True),
     "assistant, through the fake Bedrock": (replace(FULL, wire=True), False),
     "plain gr.ChatInterface": (replace(FULL, plain=True), False),
