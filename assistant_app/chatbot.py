@@ -103,11 +103,10 @@ def _whole(message: Any) -> Any:
 
 
 class Page(gr.Blocks):
-    """gr.Blocks whose updates cost what they change. `unread` are states that are written and never read."""
+    """gr.Blocks whose updates cost what they change."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.unread: set[int] = set()
         # The parts whose changes something answers to; known when the first event comes.
         self._listened: set[int | None] | None = None
         if not plain():
@@ -149,8 +148,6 @@ class Page(gr.Blocks):
     def _quick(self, block: Any, given: Any) -> Any:
         if _is_skip(given):
             return None if block.stateful else {"__type__": "update"}
-        if block._id in self.unread:
-            return None
         if isinstance(block, gr.Chatbot) and is_text(given):
             return drawn(given)
         if type(block) in _TEXTS and isinstance(given, str):
