@@ -280,6 +280,10 @@ def _ends(parts: Parts, answered: Any) -> None:
     answered.failure(None, None, freed, js="() => assistantPage.failed()", **_QUIET)
 
 
+# The text box is free a moment before Gradio takes a turn for ended: a message of that moment is not to be dropped.
+_TURN: dict[str, Any] = {**_QUIET, "trigger_mode": "multiple"}
+
+
 def _wire_turns(chat: Chat, parts: Parts) -> None:
     """Each begins in the browser, where the text box is locked at once, and is one request: see Interface."""
     chatbot, textbox, turn = parts.interface.chatbot, parts.interface.textbox, parts.of(TURN)
@@ -290,7 +294,7 @@ def _wire_turns(chat: Chat, parts: Parts) -> None:
     ):
         begun = listen(None, [textbox, chatbot, parts.conversation], begins, js=js, **_QUIET)
         given = [parts.sent, chatbot, parts.conversation, parts.intent, parts.attach.ids, *parts.settings]
-        _ends(parts, begun.then(chat.say, given, turn, **_QUIET))
+        _ends(parts, begun.then(chat.say, given, turn, **_TURN))
     locks = [textbox, parts.notice, parts.go_on]
     for listen, answer, given in (
         (chatbot.edit, chat.edit, [chatbot, parts.conversation, *parts.settings]),
@@ -299,7 +303,7 @@ def _wire_turns(chat: Chat, parts: Parts) -> None:
         (parts.go_on.click, chat.go_on, [parts.conversation, *parts.settings]),
     ):
         listen(None, [parts.conversation], locks, js="(id) => assistantPage.begin(id)", **_QUIET)
-        _ends(parts, listen(answer, given, turn, **_QUIET))
+        _ends(parts, listen(answer, given, turn, **_TURN))
 
 
 def _wire_buttons(chat: Chat, parts: Parts) -> None:
