@@ -199,7 +199,7 @@ def clients(server: BedrockServer, all_clients: Clients, monkeypatch: pytest.Mon
     "row",
     [
         # A read timeout this short may strike a good reply on a busy machine.
-        pytest.param(row, id=str(row), marks=pytest.mark.flaky(reruns=2) if row.impatient else ())
+        pytest.param(row, id=str(row))
         for row in ROWS
     ],
 )
