@@ -29,6 +29,8 @@ from .store import (
 
 logger = logging.getLogger("assistant")
 
+# Replies at once from which on their threads sleep between two looks, how much longer with each one more, and at most.
+_FEW, _PACE, _LONGEST_PACE = 20, 0.0005, 0.08
 # Temporary conversations that are kept; the oldest go.
 _TEMPORARY = 1_000
 
@@ -246,7 +248,7 @@ class Runner:
             run.told = pooled.told
             reply = self._ask(pooled, run)
             try:
-                run.read(reply)
+                run.read(reply, self._pace)
             finally:
                 pooled.told |= {notice.text for notice in reply.notices}
         except AssistantError as caught:
@@ -256,6 +258,15 @@ class Runner:
             error = unexpected(caught)
             self._drop(run)
         self._end(run, session, error)
+
+    def _pace(self) -> float:
+        """How long each reply's thread may sleep between two looks, in seconds: nothing while there are few.
+
+        Waking up costs more than what is read then. Two hundred threads that wake for each word leave no time for
+        anything else, and pages are drawn four to ten times a second anyway.
+        """
+        running = sum(home.saver.count for home in self._homes())
+        return min(_LONGEST_PACE, max(0, running - _FEW) * _PACE)
 
     def _ask(self, pooled: Pooled, run: Run) -> Reply:
         given: Any = dict(run.settings)

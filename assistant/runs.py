@@ -21,6 +21,8 @@ Key = tuple[str, str]  # owner, conversation id
 
 # Seconds between two looks at a run of which nothing has come yet: the first word is what people wait for.
 _EAGER = 0.02
+# A step of a reply that took longer than so many seconds waited for the service: whatever was there before is read.
+_WAITED = 0.002
 # Notices that hold for the model, and so for every turn of the conversation.
 _LASTING = ("parameter_left_out", "profile_chosen", "profile_unknown")
 # An update goes out this often even where nothing is new, so that a server notices who has gone.
@@ -194,15 +196,23 @@ class Run:
         reply = self._reply
         return self.turn.notices + (() if reply is None else self._news(reply.notices))
 
-    def read(self, reply: Reply) -> None:
-        """Reads the reply to its end, in this thread. Raises what it failed with."""
+    def read(self, reply: Reply, pace: Callable[[], float] = lambda: 0.0) -> None:
+        """Reads the reply to its end, in this thread. Raises what it failed with.
+
+        `pace()` are the seconds in which not to look after having waited: what comes meanwhile is read in one go.
+        """
         self._began = self.turn.started or time.time()
         self._reply = reply
         if self._stopping:
             _cancel(reply)
         # Watchers read the reply's log by themselves: a thread that only turns the crank costs least.
+        before = time.monotonic()
         for _ in reply:
-            pass
+            now = time.monotonic()
+            if now - before > _WAITED and (pause := pace()):
+                time.sleep(pause)
+                now = time.monotonic()
+            before = now
 
     def end(self, turn: Turn, memory: dict[str, Any] | None, error: AssistantError | None) -> None:
         """The reply is over; not `done` before it is saved."""

@@ -53,6 +53,11 @@ class Saver:
     def running(self, key: Key) -> Run | None:
         return self._running.get(key)
 
+    @property
+    def count(self) -> int:
+        """How many are running."""
+        return len(self._running)
+
     def all_running(self) -> list[Run]:
         with self._lock:
             return list(self._running.values())

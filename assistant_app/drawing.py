@@ -20,7 +20,8 @@ from . import show, words
 from .asking import Asked, submit
 from .attachments import GoneError, Waiting
 from .chatbot import still
-from .frames import frame, locked, unlocked
+from .frames import TURN, frame, locked, unlocked
+from .growing import Growing
 from .header import Header
 from .identity import owner_of, session_of
 from .settings import NAMES, fitting, to_settings
@@ -119,10 +120,16 @@ class Drawing:
         language = words.reader(request)
         lock: Any = locked()
         before = still([*before, show.message("user", show.user_text(run.turn), run.turn_id)])
+        growing, text = Growing(TURN.index("chat")), ""
         try:
             async with aclosing(watch(run, tab, patience)) as updates:
                 async for update in updates:
-                    shown = [*before, *show.live(update, language)]
+                    grown = update.text if show.grows(update) else ""
+                    if text and grown and growing.add(grown[len(text) :]):
+                        text = grown
+                        continue
+                    growing.settle()
+                    shown, text = [*before, *show.live(update, language)], grown
                     if not update.done:
                         yield frame(chat=shown, textbox=lock)
                         lock = None
@@ -133,7 +140,7 @@ class Drawing:
                         conversation=run.conversation_id,
                         chat=shown,
                         textbox=unlocked(),
-                        go_on=gr.Button(visible=can_continue([update.turn])),
+                        go_on=gr.update(visible=can_continue([update.turn])),
                         **self.waits(request),
                         **await self.stands_beside(run.conversation_id, request, run.intent.after is None),
                     )
@@ -212,7 +219,7 @@ def explained(error: BaseException, language: str) -> str:
 
 
 def go_on_button(opened: Conversation) -> Any:
-    return gr.Button(visible=not under_way(opened) and can_continue(opened.turns))
+    return gr.update(visible=not under_way(opened) and can_continue(opened.turns))
 
 
 def _session(request: Any) -> str | None:

@@ -37,10 +37,10 @@ def frame(parts: tuple[str, ...] = TURN, /, **drawn: Any) -> list[Any]:
 
 def locked() -> Any:
     """The text box while a reply is under way: it shows Stop."""
-    return gr.Textbox(submit_btn=False, stop_btn=True, interactive=False)
+    return gr.update(submit_btn=False, stop_btn=True, interactive=False)
 
 
 def unlocked(text: str | None = None) -> Any:
     """The text box after a reply, with `text` where that did not become a turn."""
     given: dict[str, Any] = {} if text is None else {"value": text}
-    return gr.Textbox(submit_btn=True, stop_btn=False, interactive=True, **given)
+    return gr.update(submit_btn=True, stop_btn=False, interactive=True, **given)

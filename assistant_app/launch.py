@@ -99,7 +99,7 @@ def launch(
     """
     from starlette.middleware import Middleware
 
-    from . import gate, page, theme, words
+    from . import gate, light, page, theme, words
     from .guard import Guard
     from .identity import OwnerCookie
 
@@ -143,6 +143,7 @@ def launch(
         css=theme.CSS,
         head=page.head(),
     )
+    light.lighten(demo)
     opened.set()
 
 

@@ -12,12 +12,12 @@ from assistant.chats import Chats
 from . import panels, words
 from .attachments import ENDINGS, LONG_TEXT
 from .chat import Chat
-from .chatbot import Page
 from .controls import Controls
 from .frames import OPENED, TURN, frame
 from .header import Header
 from .interface import Interface
 from .launch import MAX_FILE
+from .light import Page
 from .panels import NOW as _NOW
 from .panels import QUIET as _QUIET
 from .settings import NAMES

@@ -146,6 +146,11 @@ def live(update: Update, language: str) -> list[Shown]:
     return shown
 
 
+def grows(update: Update) -> bool:
+    """Whether the last thing that `live` shows is the reply's text."""
+    return bool(update.text) and update.retrying is None and not update.done
+
+
 def _suggest(last: Shown, turn: Turn) -> None:
     question = words.follow_up(turn.user) if turn.stop_reason == "end_turn" else None
     if question:

@@ -288,7 +288,7 @@ def test_a_page_that_has_not_seen_the_last_turn_changes_nothing(
     assert [turn.user for turn in chat.chats.open(owner_of(request), conversation).turns] == ["one", "two"]
     # What is stored is drawn, and what was typed is back in its box.
     assert "two" in str(refused["chat"])
-    assert refused["textbox"].value == ("" if intent == "retry" else "three")
+    assert refused["textbox"]["value"] == ("" if intent == "retry" else "three")
 
 
 def test_a_message_over_the_limit_is_refused_in_words(client: ScriptedClient, tmp_path: Path) -> None:

@@ -1,0 +1,137 @@
+"""A page's events, in and out: Gradio's own /queue/join and /queue/data, for a third of their CPU.
+
+For each message that goes out Gradio's route asks whether the page is still there, by a scope that it cancels, waits
+under a timeout of its own, and sends one chunk. Here one task watches the page, and what has come meanwhile goes out
+together. What comes in is checked in a thread by FastAPI; here it is checked where it is. Both believe what stands
+before them: gate.py says who it is, and guard.py whose session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+from gradio.data_classes import PredictBodyInternal
+from gradio.server_messages import (
+    CloseStreamMessage,
+    HeartbeatMessage,
+    ProcessCompletedMessage,
+    UnexpectedErrorMessage,
+)
+from gradio.utils import get_heartbeat_rate
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from .gate import user_of
+
+_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
+
+# In a page's queue: it has gone.
+_GONE = object()
+
+
+def routes(app: Any) -> list[Route]:
+    """To be put in front of those of Gradio's app."""
+
+    async def join(request: Request) -> JSONResponse:
+        return await _join(app, request)
+
+    return [
+        Route("/gradio_api/queue/join", join, methods=["POST"]),
+        Route("/gradio_api/queue/data", _Data(app), methods=["GET"]),
+    ]
+
+
+async def _join(app: Any, request: Request) -> JSONResponse:
+    try:
+        body = PredictBodyInternal(**{**orjson.loads(await request.body()), "request": request})
+    except (ValidationError, TypeError):
+        return JSONResponse({"detail": "This is no event."}, 422)
+    if body.session_hash is None:
+        return JSONResponse({"detail": "Session hash not found."}, 400)
+    queue = app.get_blocks()._queue
+    if queue.stopped:
+        return JSONResponse({"detail": "Queue is stopped."}, 503)
+    if queue.server_app is None:
+        queue.set_server_app(app)
+    try:
+        accepted, answer, _ = await queue.push(body=body, request=request, username=user_of(request))
+    except KeyError:
+        # Gradio looks the listener up in a dict.
+        accepted, answer = False, "There is no such listener."
+    return JSONResponse({"event_id": answer} if accepted else {"detail": answer}, 200 if accepted else 400)
+
+
+class _Data:
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        session = query.get("session_hash", [""])[0]
+        queue = self._app.get_blocks()._queue
+        messages = queue.pending_messages_per_session.get(session)
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        if messages is None:
+            unknown = UnexpectedErrorMessage(message="There is no such session.", session_not_found=True)
+            await send({"type": "http.response.body", "body": _line(unknown)})
+            return
+        watching = [
+            asyncio.ensure_future(_until_gone(receive, messages)),
+            asyncio.ensure_future(_beat(queue, messages)),
+        ]
+        try:
+            gone = await _send_all(queue, session, messages, send)
+        except OSError:
+            gone = True
+        finally:
+            for each in watching:
+                each.cancel()
+        if gone:
+            queue.pending_messages_per_session.pop(session, None)
+            await queue.clean_events(session_hash=session)
+
+
+async def _send_all(queue: Any, session: str, messages: asyncio.Queue[Any], send: Any) -> bool:
+    """Sends what comes until all of the session's events have ended; whether the page went before that."""
+    while True:
+        found = [await messages.get()]
+        while not messages.empty():
+            found.append(messages.get_nowait())
+        lines, ended = [], False
+        for message in found:
+            if message is _GONE:
+                return True
+            lines.append(_line(message))
+            if isinstance(message, ProcessCompletedMessage):
+                pending = queue.pending_event_ids_session.get(session, set())
+                pending.discard(message.event_id)
+                ended = not pending
+        if ended:
+            lines.append(_line(CloseStreamMessage()))
+        await send({"type": "http.response.body", "body": b"".join(lines), "more_body": not ended})
+        if ended:
+            return False
+
+
+async def _until_gone(receive: Any, messages: asyncio.Queue[Any]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    messages.put_nowait(_GONE)
+
+
+async def _beat(queue: Any, messages: asyncio.Queue[Any]) -> None:
+    while not queue.stopped:
+        await asyncio.sleep(get_heartbeat_rate())
+        messages.put_nowait(HeartbeatMessage())
+    messages.put_nowait(UnexpectedErrorMessage(message="Server stopped unexpectedly."))
+
+
+def _line(message: Any) -> bytes:
+    # The output is JSON already, but for messages that orjson writes as they are: no need of a copy.
+    fields = message.__dict__ if hasattr(message, "output") else message.model_dump()
+    return b"data: " + orjson.dumps(fields, default=str) + b"\n\n"
