@@ -93,6 +93,7 @@ class _Data:
                 each.cancel()
         if gone:
             queue.pending_messages_per_session.pop(session, None)
+            queue.pending_event_ids_session.pop(session, None)
             await queue.clean_events(session_hash=session)
 
 

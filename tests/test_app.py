@@ -234,7 +234,7 @@ def test_no_error_of_the_library_reaches_gradio(
     for intent in ("send", "retry", "edit"):
         last = said(chat, "hi", **given, intent=intent)[-1]
         assert "Something went wrong." in last["notice"]
-        assert last["textbox"].interactive
+        assert last["textbox"]["interactive"]
     for listener, kind in ((chat.edit, gr.EditData), (chat.pick, gr.SelectData)):
         for event in (kind(None, {"index": 0, "value": "hi", "previous_value": ""}), None):
             assert drawn(listener([], "x", request, event, *[None] * 6))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +11,9 @@ from assistant.messages import Turn
 from assistant.store import StaleConversationError
 from assistant_app import show
 from assistant_app.chatbot import Leaf, drawn, is_text
-from benchmarks.load import config_of
 from benchmarks.visitor import Visitor
-from tests.browser import ScriptedClient, Served, serving
+from tests.visiting import OWNER, page, texts, visit
 
-OWNER = "a" * 32
 TURNS = [Turn(f"question {number}", f"answer {number}", "end_turn") for number in range(30)]
 
 
@@ -91,38 +86,6 @@ def test_whatever_is_no_plain_text_goes_gradios_own_way(message: Any) -> None:
 
 
 # -- the page ----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def page(directory: Path, turns: int) -> Iterator[tuple[Served, str]]:
-    client = ScriptedClient()
-    client.echo = True
-    with serving(client, directory) as served:
-        owner = f"cookie:{OWNER}"
-        conversation, after = served.chats.create(owner).id, None
-        for number in range(turns):
-            run = served.chats.submit(owner, conversation, after, f"question {number}")
-            assert run.wait(20)
-            after = run.turn_id
-        yield served, conversation
-
-
-def visit(served: Served, conversation: str, what: Callable[[Visitor], Awaitable[None]]) -> Visitor:
-    async def go() -> Visitor:
-        host, port = served.url.split("//")[1].split(":")
-        visitor = Visitor(await config_of(host, int(port)), host, int(port), owner=OWNER, conversation=conversation)
-        try:
-            await visitor.load()
-            await what(visitor)
-        finally:
-            await visitor.close()
-        return visitor
-
-    return asyncio.run(go())
-
-
-def texts(visitor: Visitor) -> list[str]:
-    return [each["content"][0]["text"] for each in visitor.messages]
 
 
 @pytest.mark.parametrize("plain", [False, True])
