@@ -632,8 +632,7 @@ RUN = """
     from tests.test_experiments import invoices
 
     client = BedrockClient(retry=RetryPolicy(base=float(sys.argv[3])))
-    results = invoices(client, int(sys.argv[2])).run(8, resume=sys.argv[1], progress=False)
-    assert not results.errors and not results.missing, results
+    invoices(client, int(sys.argv[2])).run(8, resume=sys.argv[1], progress=False)
 """
 
 
@@ -642,7 +641,8 @@ def killed_and_resumed(
 ) -> int:
     """Kills a run at a random moment, resumes it, and checks what was paid; how many cells were finished by then."""
     server.default = throttling = Throttling(seconds, seed)
-    command = [sys.executable, "-c", textwrap.dedent(RUN), str(kept), str(inputs), str(min(1.0, 5 * seconds))]
+    base = min(1.0, 5 * seconds)
+    command = [sys.executable, "-c", textwrap.dedent(RUN), str(kept), str(inputs), str(base)]
     cells = 12 * inputs
     killed = subprocess.Popen(command, env=dict(environment))
     at = random.Random(seed).uniform(0.05, 0.95)
@@ -655,7 +655,9 @@ def killed_and_resumed(
         killed.wait()
     before = invoices(BedrockClient(), inputs).results(kept) if kept.exists() else Results([], {}, {})
     paid = Counter(throttling.answered)
-    subprocess.run(command, env=dict(environment), check=True, timeout=300)
+    # Nothing of the killed process is left but the file, so the one that resumes may be this one, which is cheaper.
+    resumed = invoices(BedrockClient(retry=RetryPolicy(base=base)), inputs).run(8, resume=kept, progress=False)
+    assert (resumed.errors, resumed.missing) == ([], 0)
     finished = {(cell.model_id, cell.text, cell.params["temperature"]) for cell in before.cells}
     assert finished <= set(paid)
     assert all(throttling.answered[request] == 1 for request in finished), "a finished cell was repeated"
