@@ -46,9 +46,12 @@ class Comparison:
     p_value: float
 
     def __str__(self) -> str:
+        # One pair has no interval.
+        interval = "" if math.isnan(self.low) else f" [{self.low:+.3f}, {self.high:+.3f}]"
+        inputs = "1 input" if self.inputs == 1 else f"{self.inputs} inputs"
         return (
-            f"{self.b} against {self.a} ({self.score}, {self.inputs} inputs): {self.mean_b:.3f} - {self.mean_a:.3f} = "
-            f"{self.difference:+.3f} [{self.low:+.3f}, {self.high:+.3f}], {self.wins} better, {self.losses} worse, "
+            f"{self.b} against {self.a} ({self.score}, {inputs}): {self.mean_b:.3f} - {self.mean_a:.3f} = "
+            f"{self.difference:+.3f}{interval}, {self.wins} better, {self.losses} worse, "
             f"{self.ties} the same, p = {self.p_value:.3g}"
         )
 

@@ -460,6 +460,11 @@ def test_a_comparison_pairs_the_inputs() -> None:
     assert "6 better, 1 worse" in str(comparison)
 
 
+def test_a_comparison_of_one_input_has_no_interval_and_says_none() -> None:
+    said = str(grid(Answering(), inputs=ROWS[1]).run(**FREE).compare("plain", "polite"))
+    assert said == "polite against plain (score, 1 input): 1.000 - 1.000 = +0.000, 0 better, 0 worse, 1 the same, p = 1"
+
+
 def test_a_comparison_of_what_is_not_there_says_what_is() -> None:
     results = made_results()
     with pytest.raises(InvalidRequestError) as caught:
