@@ -162,15 +162,18 @@ def serving(client: Any, directory: Path, **options: Any) -> Iterator[Served]:
 
 
 def chromium() -> str | None:
-    """Chromium on the path, else playwright's own; where there is none the test is skipped, or fails in CI."""
-    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+    """Chromium on the path, else playwright's own; where there is none the test is skipped, or fails in CI.
+
+    Debian's headless shell is the same engine without the browser around it, and takes a third less CPU.
+    """
+    for name in ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
         found = shutil.which(name)
         if found:
             return found
     with sync_playwright() as playwright:
         if Path(playwright.chromium.executable_path).exists():
             return None
-    say = "No Chromium: install one (apt-get install chromium) or run `playwright install chromium`."
+    say = "No Chromium: install one (apt-get install chromium-headless-shell) or run `playwright install chromium`."
     if os.environ.get("ASSISTANT_REQUIRE_BROWSER"):
         pytest.fail(say)
     pytest.skip(say)

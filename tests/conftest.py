@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from tests.places import Place
     from tests.postgres import Postgres
 
+
+# Where Python is kept from writing bytecode, each of the many processes that are started here would compile Gradio,
+# pandas and the clients anew, which takes longer than the tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # The files that take longest, first of all: one that begins last keeps one core waiting for the other.
 _SLOW = ("test_notebooks", "test_browser", "test_browser_panels", "test_replicas", "test_browser_sidebar", "test_local")
