@@ -128,8 +128,7 @@ class TurnStore(Database):
                     if each.lease in kept and each.text is not None
                 ]
                 if grown:
-                    # One statement for all of them: nobody else can write meanwhile.
-                    tx.execute(self._lines.GROW, [{**each, "now": now} for each in grown])
+                    self._lines.grow(tx, grown, now)
         return {each.turn_id for each in growing if each.lease not in kept}
 
     def end_turn(
@@ -215,25 +214,28 @@ class TurnStore(Database):
         """The one conditional update: right under READ COMMITTED too, where a second one waits and looks again."""
         c, now = self._t.conversations, self.clock()
         mine = (c.c.id == conversation_id) & (c.c.owner == owner) & c.c.deleted_at.is_(None)
-        free = c.c.lease_until.is_(None) | (c.c.lease_until <= now)
         taken = {"lease_owner": lease, "lease_until": now + seconds, "version": c.c.version + 1, **values}
         at_head = c.c.head.is_(None) if head is None else c.c.head == head
         # Not the memory, which may be long. Each statement more keeps everybody else from writing.
         seen = (c.c.head, c.c.version, c.c.settings, c.c.lease_owner, c.c.lease_until)
-        row = tx.execute(c.update().where(mine & free & at_head).values(taken).returning(*seen)).mappings().first()
-        won = row is not None
+
+        def claimed(free: sa.ColumnElement[bool]) -> Any:
+            return tx.execute(c.update().where(mine & free & at_head).values(taken).returning(*seen)).mappings().first()
+
+        row = claimed(c.c.lease_until.is_(None))
+        if row is None:
+            row = claimed(c.c.lease_until <= now)
+            if row is not None:
+                # Whoever had it until then has not said how its turn ended.
+                self._interrupt(tx, owner, conversation_id, now)
         if row is None:
             row = tx.execute(c.select().with_only_columns(*seen).where(mine)).mappings().first()
-        if row is None:
-            return Begun("not_found")
-        if won:
-            self._interrupt(tx, owner, conversation_id, now)
-        elif lease is not None and row["lease_owner"] == lease and row["head"] == turn_id:
-            pass
-        elif row["lease_until"] is not None and row["lease_until"] > now:
-            return Begun("busy", busy_for=row["lease_until"] - now)
-        else:
-            return Begun("stale")
+            if row is None:
+                return Begun("not_found")
+            if lease is None or row["lease_owner"] != lease or row["head"] != turn_id:
+                if row["lease_until"] is not None and row["lease_until"] > now:
+                    return Begun("busy", busy_for=row["lease_until"] - now)
+                return Begun("stale")
         return Begun("ok", row["version"], dict(row["settings"]))
 
     def _interrupt(self, tx: sa.Connection, owner: str, conversation_id: str, now: float) -> None:
