@@ -111,7 +111,7 @@ def _ours(load: Load, directory: Path) -> tuple[Any, list[tuple[str, str]], Any]
     from assistant.session import ChatSession
     from assistant.store import ConversationStore
     from assistant_app import build
-    from assistant_app.launch import check_address, close, launch
+    from assistant_app.launch import check_address, close, launch, settle
     from benchmarks.filling import copy, hold
 
     store = ConversationStore(load.database_url, directory)
@@ -131,6 +131,7 @@ def _ours(load: Load, directory: Path) -> tuple[Any, list[tuple[str, str]], Any]
     chats = Chats(client, store, make_session=make, pool_size=max(256, load.sessions))
     demo = build(chats)
     launch(demo, port=check_address("127.0.0.1", 0))
+    settle()
 
     def end() -> None:
         chats.close(1)
