@@ -14,8 +14,9 @@ import pytest
 
 from assistant import AssistantError, BedrockClient, CredentialsError, InvalidRequestError, ServiceError
 from assistant.clients.aws import AwsSetup
-from tests.bedrock_server import ACCESS_KEY, SECRET_KEY, BedrockServer, Fault
-from tests.wires import CLAUDE, LONG, NOVA, both_wires, client_of, session_of, set_environment
+from assistant.messages import Retrying
+from tests.bedrock_server import ACCESS_KEY, SECRET_KEY, BedrockServer, Fault, Reply
+from tests.wires import CLAUDE, LONG, NOVA, both_wires, client_of, inferences, session_of, set_environment
 
 
 @pytest.fixture
@@ -224,6 +225,47 @@ def test_a_login_that_is_renewed_in_the_environment_works_at_the_next_turn(
     assert "AKIANEW" in server.requests[-1].headers["authorization"]
 
 
+@both_wires
+@pytest.mark.parametrize("before", ["a turn", "a list of models", "a count of tokens", "nothing but a warm start"])
+def test_a_login_that_was_renewed_since_it_was_last_looked_up_works_at_once(
+    before: str, model: str, server: BedrockServer, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_environment(monkeypatch, without_keys(server))
+    (files / "credentials").write_text(keys("default"))
+    client = client_of()
+    if before == "a turn":
+        client.complete("hola", model=model)
+    server.secrets = {"AKIANEW": "new-secret"}
+    if before == "a list of models":
+        assert client.listing().notice is not None
+    elif before == "a count of tokens":
+        client.count_tokens("hola", model=model)
+    else:
+        client.warm()
+    (files / "credentials").write_text(keys("default", "new-secret").replace(ACCESS_KEY, "AKIANEW"))
+    sent = len(inferences(server))
+    reply = client.complete("hola", model=model)
+    assert [event for event in reply.events() if isinstance(event, Retrying)] == []
+    assert len(inferences(server)) - sent <= 2
+    assert client.listing().notice is None
+
+
+@both_wires
+def test_a_refused_login_is_not_replaced_once_the_reader_has_seen_text(
+    model: str, server: BedrockServer, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_environment(monkeypatch, without_keys(server))
+    (files / "credentials").write_text(keys("default"))
+    server.script(Fault("expiredTokenException", after=1, reply=Reply("uno dos")))
+    steps = iter(client_of().stream("hola", model=model))
+    assert next(steps) == "uno"
+    server.secrets["AKIANEW"] = "new-secret"
+    (files / "credentials").write_text(keys("default", "new-secret").replace(ACCESS_KEY, "AKIANEW"))
+    with pytest.raises(CredentialsError):
+        next(steps)
+    assert len(server.requests) == 1
+
+
 def test_a_renewed_login_serves_the_other_wire_too(server: BedrockServer, monkeypatch: pytest.MonkeyPatch) -> None:
     client = client_of()
     set_environment(monkeypatch, without_keys(server))
@@ -343,10 +385,12 @@ def test_a_ca_file_that_is_not_there_is_named(
 
 
 class ConnectProxy:
-    """A proxy that knows CONNECT alone, as company proxies do for HTTPS. `asked` is what it was asked for."""
+    """A proxy that knows CONNECT alone, as company proxies do for HTTPS. `asked` is what it was asked for, `refusal`
+    what it answers to everything, where that is not to pass on."""
 
-    def __init__(self) -> None:
+    def __init__(self, refusal: str = "") -> None:
         self.asked: list[str] = []
+        self._refusal = refusal
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -363,6 +407,10 @@ class ConnectProxy:
             head += client.recv(4096)
         target = head.split()[1].decode()
         self.asked.append(target)
+        if self._refusal:
+            client.sendall(f"HTTP/1.1 {self._refusal}\r\nContent-Length: 0\r\n\r\n".encode())
+            client.close()
+            return
         host, _, port = target.partition(":")
         upstream = socket.create_connection((host, int(port)))
         client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -390,3 +438,49 @@ def test_a_proxy_is_honoured_on_both_wires(model: str, tls: BedrockServer, monke
         assert proxy.asked == [tls.url.removeprefix("https://")]
     finally:
         proxy.close()
+
+
+@both_wires
+@pytest.mark.parametrize(
+    ("refusal", "requests"), [("407 Proxy Authentication Required", 1), ("403 Forbidden", 1), ("502 Bad Gateway", 3)]
+)
+def test_a_proxy_that_refuses_is_said_in_its_words_and_asked_again_only_where_that_may_help(
+    refusal: str, requests: int, model: str, tls: BedrockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = ConnectProxy(refusal)
+    try:
+        set_environment(monkeypatch, {**tls.env, "HTTPS_PROXY": proxy.url})
+        with pytest.raises(ServiceError, match=rf"refused by the proxy: {refusal} \(model") as caught:
+            client_of().complete("hola", model=model)
+        assert "HTTPS_PROXY" in caught.value.hint
+        assert len(proxy.asked) == requests
+    finally:
+        proxy.close()
+
+
+@both_wires
+@pytest.mark.parametrize(("no_proxy", "asked"), [("localhost", 0), ("*", 0), (".amazonaws.com", 1)])
+def test_what_goes_without_a_proxy_is_the_same_on_both_wires(
+    no_proxy: str, asked: int, model: str, tls: BedrockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = ConnectProxy()
+    try:
+        # What boto3 does not know is not taken by one of the wires alone.
+        set_environment(
+            monkeypatch, {**tls.env, "HTTPS_PROXY": proxy.url, "NO_PROXY": no_proxy, "ALL_PROXY": "socks5://x"}
+        )
+        client_of().complete("hola", model=model)
+        assert len(proxy.asked) == asked
+    finally:
+        proxy.close()
+
+
+@both_wires
+def test_a_kind_of_proxy_that_is_not_spoken_is_said_without_its_password(
+    model: str, tls: BedrockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_environment(monkeypatch, {**tls.env, "HTTPS_PROXY": "socks5h://juan:secret@127.0.0.1:9"})
+    with pytest.raises(InvalidRequestError, match="socks5h") as caught:
+        client_of().complete("hola", model=model)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is not caught.value

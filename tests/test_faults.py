@@ -42,6 +42,8 @@ NO, YES = False, True
         ("302", 302, "Found", ServiceError, NO),
         ("407", 407, "Proxy Authentication Required", ServiceError, NO),
         ("", 502, "<html>Bad gateway</html>", ServiceError, YES),
+        ("504", 504, "Gateway Timeout", ServiceError, YES),
+        ("511", 511, "Network Authentication Required", ServiceError, NO),
         ("ServiceQuotaExceededException", 400, "quota", ThrottledError, NO),
         ("ValidationException", 400, "Input is too long for requested model.", ContextTooLongError, NO),
         ("ValidationException", 400, "prompt is too long: 250000 tokens > 200000 maximum", ContextTooLongError, NO),
@@ -96,6 +98,12 @@ def test_a_page_of_a_proxy_is_not_taken_for_the_services_word() -> None:
     error = service_error("", "<html>\n<p>Blocked <b>by</b>\n policy</p></html>", status=403, model="m", region="r")
     assert error.message.endswith("with HTTP status 403: Blocked by policy")
     assert "HTTPS_PROXY" in error.hint
+
+
+@pytest.mark.parametrize(("status", "page"), [(502, False), (504, False), (503, True), (500, True)])
+def test_what_only_a_proxy_answers_is_not_said_to_be_the_service(status: int, page: bool) -> None:
+    assert service_error(str(status), "x", status=status, page=page).message.startswith("Not Amazon Bedrock")
+    assert service_error("ServiceUnavailableException", "x", status=status, page=page).message.startswith("Amazon")
 
 
 def test_a_broken_connection_keeps_its_cause() -> None:

@@ -12,7 +12,7 @@ from assistant import ModelNotFoundError
 from assistant.catalog import ModelInfo, model_info
 from assistant.clients import bedrock
 from assistant.clients.aws import AwsSetup
-from assistant.clients.listing import Listing, fallback, info_of_profile, join, list_models, nearest_profile
+from assistant.clients.listing import Listing, Profiles, fallback, info_of_profile, join, list_models, nearest_profile
 from tests.bedrock_server import BedrockServer, Fault
 from tests.wires import CLAUDE, NOVA, client_of, set_environment
 
@@ -98,6 +98,23 @@ def test_a_refused_listing_falls_back_and_says_which_permission_lacks(
 def test_a_listing_that_cannot_be_reached_falls_back_too(server: BedrockServer, control: Any) -> None:
     server.faults["ListFoundationModels"] = Fault("rst")
     assert list_models(control, "us-east-1").notice is not None
+
+
+class SignInPage:
+    """A boto3 client behind a network that answers everything with a page of its own, and status 200."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda **_: {"ResponseMetadata": {"HTTPStatusCode": 200}}
+
+
+def test_a_web_page_in_place_of_a_listing_or_a_profile_is_said_to_be_one() -> None:
+    listing = list_models(SignInPage(), "us-east-1")
+    assert listing.models == fallback("us-east-1")
+    info, (notice,) = Profiles().look_up(SignInPage, TEAM)
+    assert info.id == TEAM
+    for said in (listing.notice, notice):
+        assert said is not None
+        assert "something in between" in said.text
 
 
 def summary(model: str = "amazon.nova-lite-v1:0", **fields: Any) -> dict[str, Any]:

@@ -48,6 +48,8 @@ class AwsSetup:
         # Making clients and looking for credentials are what botocore's session is not thread-safe in.
         self._making = threading.RLock()
         self._session: Session | None = None
+        # How often another login took the place of one before it.
+        self.logins = 0
 
     def session(self) -> Session:
         """The botocore session. Raises CredentialsError for a profile that does not exist."""
@@ -180,6 +182,26 @@ class AwsSetup:
                 ) from error
         return found
 
+    def proxy(self, url: str) -> str | None:
+        """The proxy on the way to `url`, or None: HTTPS_PROXY, HTTP_PROXY and NO_PROXY by boto3's rules.
+
+        Raises InvalidRequestError for a kind of proxy that the wires do not speak, SOCKS for instance.
+        """
+        from botocore.utils import get_environ_proxies
+
+        scheme = url.partition("://")[0]
+        found = get_environ_proxies(url).get(scheme)
+        if not found:
+            return None
+        kind, named, _ = found.partition("://")
+        if named and kind.lower() not in ("http", "https"):
+            # The address may hold a password.
+            raise InvalidRequestError(
+                f"{scheme.upper()}_PROXY names a proxy of the kind {kind}, which is not taken.",
+                hint="Set it to an http:// proxy, or leave the endpoint out with NO_PROXY.",
+            )
+        return found if named else f"http://{found}"
+
     def boto3_client(self, service: str, **config: Any) -> Any:
         """A boto3 client with retries off: tenacity is the only owner of retries."""
         import boto3
@@ -191,7 +213,7 @@ class AwsSetup:
             self.runtime_url()
         with self._making:
             session = boto3.Session(botocore_session=self.session(), region_name=self.region)
-            return session.client(
+            client = session.client(
                 service,
                 endpoint_url=self._endpoint_url if runtime else None,
                 verify=self.ca_bundle(),
@@ -203,11 +225,36 @@ class AwsSetup:
                     **config,
                 ),
             )
+        self.proxy(client.meta.endpoint_url)
+        return client
 
     def forget(self) -> None:
         """Looks for everything anew at the next use."""
         with self._lock:
             self._session = None
+
+    def renew(self, logins: int) -> bool:
+        """Looks for everything anew; whether there is another login now than when `logins` was read.
+
+        May read files and ask the network, as `credentials` does.
+        """
+        with self._making:
+            if self.logins == logins:
+                before = self._login()
+                self.forget()
+                if self._login() not in (None, before):
+                    self.logins += 1
+            return self.logins != logins
+
+    def _login(self) -> tuple[str | None, ...] | None:
+        """What requests are signed with; None where there is nothing."""
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            token = self.bearer_token
+            return (token,) if token else tuple(self.credentials().get_frozen_credentials())
+        except (AssistantError, BotoCoreError):
+            return None
 
 
 def _ignores_endpoints() -> bool:

@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 from ..catalog import ModelInfo, base_id, full_id, model_info, split_model_id
-from ..errors import AssistantError, CredentialsError, InvalidRequestError, ModelNotFoundError, ServiceError
-from ..messages import Completed, Message, Notice, ThinkingDelta, TokenCount
+from ..errors import AssistantError, CredentialsError, InvalidRequestError
+from ..messages import Message, Notice, TokenCount
 from ..prices import load as load_prices
-from ..reply import CalledAs, CancelToken, Reply, SourceItem
+from ..reply import CancelToken, Reply, SourceItem
 from ..texts import listed, repaired
 from ..tokens import estimate_tokens
+from .attempts import Attempts, profile_chosen
 from .aws import AwsSetup
 from .base import Effort, Messages, as_messages, environment
 from .claude import ClaudeWire
@@ -31,7 +32,7 @@ from .listing import (
     offered_as,
 )
 from .retry import RetryPolicy
-from .rules import LEARNED, Wishes, check, default_max_tokens, fit, fit_messages, refused_parameter
+from .rules import Wishes, check, default_max_tokens, fit_messages
 from .telemetry import observe
 from .wire import Request, open_and_read
 
@@ -130,7 +131,7 @@ class BedrockClient:
             whole = f"{geography}.{whole}" if geography else whole
         chosen = parts.provider and not parts.geography and split_model_id(whole).geography
         # Whoever uses a short name leaves the rest to us.
-        return model_info(whole), [_profile_chosen(model, whole)] if chosen else []
+        return model_info(whole), [profile_chosen(model, whole)] if chosen else []
 
     def model_info(self, model: str | None = None) -> ModelInfo:
         """What is known of a model (None: the default one), by the id that would be called. Makes no request."""
@@ -169,7 +170,7 @@ class BedrockClient:
             request = Request(info, self.region, tuple(given), max_tokens or info.default_max_tokens, system)
         else:
             request = self._request(info, given, system, wishes)
-        turn = _Turn(self, model, request, wishes)
+        attempts = Attempts(self, model, request, wishes)
 
         def source(token: CancelToken) -> Iterator[SourceItem]:
             yield from notices
@@ -178,11 +179,11 @@ class BedrockClient:
                 if found is None:
                     return
                 yield from found[1]
-                turn.request = self._request(found[0], given, system, wishes)
-            yield from self.retry.run(token, lambda: turn.attempt(token))
+                attempts.request = self._request(found[0], given, system, wishes)
+            yield from self.retry.run(token, lambda: attempts.attempt(token))
 
         reply = Reply(source, model=info.id)
-        observe(reply, lambda: turn.sent)
+        observe(reply, lambda: attempts.sent)
         return reply
 
     def _request(self, info: ModelInfo, messages: list[Message], system: str | None, wishes: Wishes) -> Request:
@@ -214,7 +215,10 @@ class BedrockClient:
             kept = self._listing
         if kept and not refresh and time.monotonic() < kept[0]:
             return kept[1]
+        logins = self.logins
         listing = list_models(self._control_client(), self.region)
+        if isinstance(listing.error, CredentialsError) and self.renew(listing.error, logins):
+            listing = list_models(self._control_client(), self.region)
         lasts = LISTING_SECONDS if listing.notice is None else DENIED_SECONDS
         with self._lock:
             self._listing = (time.monotonic() + lasts, listing)
@@ -243,13 +247,25 @@ class BedrockClient:
                 self._control = self._setup.boto3_client("bedrock", connect_timeout=5, read_timeout=20)
             return self._control
 
-    def _forget(self) -> None:
-        """The next turn looks for a new login; nothing is restarted for that."""
-        self._setup.forget()
+    @property
+    def logins(self) -> int:
+        """How often another login took the place of one before it; see `renew`."""
+        return self._setup.logins
+
+    def renew(self, error: CredentialsError, logins: int) -> bool:
+        """After a refused login: what follows looks for a new one, without a restart. Whether there is one already,
+        renewed outside since `logins` was read, so that the same call may succeed now. May block as a login does."""
+        if error.code is None:
+            # No service said so: what was looked for was not found a moment ago.
+            self._setup.forget()
+        renewed = error.code is not None and self._setup.renew(logins)
         self._claude.forget()
         self._converse.forget()
         with self._lock:
             self._control = None
+            if self._listing is not None and self._listing[1].notice is not None:
+                self._listing = None
+        return renewed
 
     def count_tokens(self, messages: Messages, *, model: str | None = None, system: str | None = None) -> TokenCount:
         """Input tokens of a request: exact where CountTokens serves the model, else estimated. Blocks for a request."""
@@ -278,11 +294,21 @@ class BedrockClient:
         counted = {name: body[name] for name in ("messages", "system") if name in body}
         # The operation takes base ids only.
         base = base_id(request.info.name) or request.model
+
+        def ask() -> int:
+            try:
+                answer = self._converse.client().count_tokens(modelId=base, input={"converse": counted})
+            except Exception as error:
+                raise translate(error, base, self.region) from error
+            return int(answer["inputTokens"])
+
+        logins = self.logins
         try:
-            answer = self._converse.client().count_tokens(modelId=base, input={"converse": counted})
-        except Exception as error:
-            raise translate(error, base, self.region) from error
-        return int(answer["inputTokens"])
+            return ask()
+        except CredentialsError as error:
+            if not self.renew(error, logins):
+                raise
+            return ask()
 
     def warm(self) -> None:
         """Builds the clients, without a request, so that the first reply does not wait for that."""
@@ -295,104 +321,7 @@ class BedrockClient:
         wire = self._claude if request.info.is_claude else self._converse
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("bedrock.request", extra={"model": request.model, "body": wire.body(request)})
-        try:
-            yield from open_and_read(lambda: wire.open(request), token)
-        except CredentialsError:
-            self._forget()
-            raise
-
-
-class _Turn:
-    """The attempts at one reply: each is a request that fits the model by what is known then.
-
-    `request` is what is asked for, `sent` what went out last. `asked` is the model by the caller's name for it.
-    """
-
-    def __init__(self, client: BedrockClient, asked: str, request: Request, wishes: Wishes) -> None:
-        self.request = request
-        self.sent = request
-        self._client = client
-        self._asked = asked
-        self._wishes = wishes
-        self._told: set[str] = set()
-        self._was_empty = False
-        self._shown = False
-
-    def attempt(self, token: CancelToken) -> Iterator[SourceItem]:
-        try:
-            yield from self._attempt(token)
-        except ModelNotFoundError:
-            found = None if self._shown else self._client.find(self._asked, token)
-            if found is None or found.id == self.request.model:
-                raise
-            yield CalledAs(found.id)
-            yield _profile_chosen(self._asked, found.id)
-            self.request = replace(self.request, info=found)
-            yield from self._attempt(token)
-
-    def _attempt(self, token: CancelToken) -> Iterator[SourceItem]:
-        request, notices = fit(self.request, self._wishes)
-        yield from self._new(notices)
-        try:
-            yield from self._checked(request, token)
-        except InvalidRequestError as error:
-            parameter = refused_parameter(error.message, request)
-            if parameter is None or self._shown:
-                raise
-            LEARNED.learn(request.info.name, parameter)
-            corrected, notices = fit(self.request, self._wishes)
-            yield from self._new(notices)
-            yield from self._checked(corrected, token)
-
-    def _new(self, notices: list[Notice]) -> Iterator[Notice]:
-        for notice in notices:
-            if notice.text not in self._told:
-                self._told.add(notice.text)
-                yield notice
-
-    def _checked(self, request: Request, token: CancelToken) -> Iterator[SourceItem]:
-        """The reply, unless it is an empty one: white space alone is nothing said, and is held back."""
-        self.sent = request
-        items = self._client.read(request, token)
-        blank = ""
-        for item in items:
-            if isinstance(item, str):
-                if item.isspace():
-                    blank += item
-                    continue
-                self._shown = True
-                yield blank + item
-                # From here on nothing is looked at any more: this is the path of every delta.
-                yield from items
-                return
-            if isinstance(item, ThinkingDelta):
-                self._shown = True
-            if isinstance(item, Completed):
-                yield from self._nothing_said(item, request)
-            yield item
-
-    def _nothing_said(self, end: Completed, request: Request) -> Iterator[Notice]:
-        """Says why there is no text, or raises for a reply that should not be empty."""
-        if end.stop_reason == "max_tokens":
-            allowance = f"its whole allowance of {request.max_tokens} tokens"
-            text = f"The model used {allowance} for thinking. Give it more max_tokens."
-            yield Notice("all_thinking", text, {"max_tokens": request.max_tokens})
-        elif end.stop_reason == "end_turn":
-            error: AssistantError = ServiceError(
-                "The model's answer was empty.",
-                hint="Try again, or say it in other words.",
-                model=request.model,
-                region=request.region,
-                # Once: an answer that stays empty is the model's.
-                transient=not self._was_empty,
-            )
-            self._was_empty = True
-            raise error
-
-
-def _profile_chosen(model: str, profile: str) -> Notice:
-    text = f"{model} is offered through inference profiles: {profile} is used."
-    return Notice("profile_chosen", text, {"model": model, "profile": profile})
+        yield from open_and_read(lambda: wire.open(request), token)
 
 
 def _worth_caching(system: str | None, info: ModelInfo) -> bool:

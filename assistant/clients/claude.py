@@ -66,9 +66,13 @@ class ClaudeWire:
         setup = self._setup
         token = setup.bearer_token
         bundle = setup.ca_bundle()
+        url = setup.runtime_url()
         http_client = anthropic.DefaultHttpxClient(
             auth=None if token else _signer(setup),
             verify=ssl.create_default_context(cafile=bundle) if bundle else True,
+            # As boto3 takes it from the environment, so that both wires go the same way.
+            proxy=setup.proxy(url),
+            trust_env=False,
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=self._connections),
             follow_redirects=False,
         )
@@ -77,7 +81,7 @@ class ClaudeWire:
             # ever; this word never leaves, for the signer overwrites the header.
             api_key=token or "signed",
             aws_region=setup.region,
-            base_url=setup.runtime_url(),
+            base_url=url,
             http_client=http_client,
             timeout=httpx2.Timeout(self._read_timeout, connect=self._connect_timeout),
             max_retries=0,

@@ -92,6 +92,8 @@ class ConverseWire:
     def open(self, request: Request) -> ConverseStream:
         try:
             response = self.client().converse_stream(**self.body(request))
+        except AssistantError:
+            raise
         except Exception as error:
             raise translate(error, request.model, request.region) from error
         raw = response[_RAW]
@@ -220,11 +222,14 @@ def translate(error: BaseException, model: str | None, region: str | None, *, he
     if isinstance(error, aws.ClientError):
         response: Any = error.response
         meta = response.get("ResponseMetadata", {})
+        answer = meta.get("HTTPHeaders", {})
         return service_error(
             response["Error"].get("Code", ""),
             response["Error"].get("Message", ""),
             status=meta.get("HTTPStatusCode", 200),
-            retry_after=retry_after_of(meta.get("HTTPHeaders", {})),
+            retry_after=retry_after_of(answer),
+            # botocore itself has no more of it than the status in words.
+            page="html" in answer.get("content-type", ""),
             **where,
         )
     if isinstance(

@@ -52,6 +52,10 @@ _NO_SUCH_MODEL = re.compile(
     re.I,
 )
 _NEEDS_PROFILE = re.compile(r"on-demand throughput isn.t supported", re.I)
+# The service answers with none of these: a proxy or a gateway before it does.
+_GATEWAY = {407, 502, 504, 511}
+# Of a proxy's answer to CONNECT, as httpx2 has it, and http.client within botocore's error.
+_PROXY_REFUSED = re.compile(r"\b([45])\d\d [A-Z][A-Za-z ]*")
 _BAD_KEY = re.compile(r"api key|bearer|security token|authentication failed|signature", re.I)
 
 
@@ -63,12 +67,15 @@ def service_error(
     model: str | None = None,
     region: str | None = None,
     retry_after: float | None = None,
+    page: bool = False,
     shown: bool = False,
 ) -> AssistantError:
-    """The error for what the service answered. `shown` says that the reader has seen a part of the reply already."""
+    """The error for what the service answered: `page` with a web page, `shown` when the reader has seen a part of the
+    reply already."""
     name = re.sub(r"(exception|error)?$", "", code.strip().lower()) if "_" not in code else code.lower()
     where: dict[str, Any] = {"model": model, "region": region, "code": code or None}
-    if (not code or code.isdigit()) and (300 <= status < 400 or status == 407 or message.lstrip().startswith("<")):
+    page = page or status in _GATEWAY or 300 <= status < 400 or message.lstrip().startswith("<")
+    if page and (not code or code.isdigit()):
         return in_between(status, message, **where)
     error = _permanent_error(name, message, status, where) or _passing_error(name, message, status, retry_after, where)
     return interrupted(error) if shown and error.transient else error
@@ -125,7 +132,7 @@ def in_between(status: int, page: str, **where: Any) -> AssistantError:
     return ServiceError(
         f"Not Amazon Bedrock answered but something in between, with {what}",
         hint="Look at HTTPS_PROXY and NO_PROXY, at the endpoint, and whether this network has a page to sign in.",
-        transient=status == 429 or status >= 500,
+        transient=status == 429 or (status >= 500 and status != 511),
         **where,
     )
 
@@ -162,16 +169,23 @@ def connection_error(
     """The error for a connection that failed: before the response's `headers`, or in the middle of the stream."""
     what = "broke off" if headers else "could not be made, or was closed"
     detail = str(cause) or type(cause).__name__
-    certificate = "CERTIFICATE_VERIFY_FAILED" in detail
+    hint = "Check the network, the region's name, and HTTPS_PROXY and AWS_CA_BUNDLE where you need them."
+    transient = True
+    refused = _PROXY_REFUSED.search(f"{detail} {getattr(cause, 'kwargs', '')}")
+    if "CERTIFICATE_VERIFY_FAILED" in detail:
+        hint = "Set AWS_CA_BUNDLE to a file with the certificates of your company's proxy, and start again."
+        # An authority that is not trusted now will not be in a second.
+        transient = False
+    elif refused and "Proxy" in type(cause).__name__:
+        what, detail = "was refused by the proxy", refused[0].strip()
+        hint = "Check HTTPS_PROXY: http://user:password@host:port. NO_PROXY names what goes without it."
+        transient = refused[1] == "5"
     error = ServiceError(
         f"The connection to Amazon Bedrock {what}: {detail}",
-        hint="Set AWS_CA_BUNDLE to a file with the certificates of your company's proxy, and start again."
-        if certificate
-        else "Check the network, the region's name, and HTTPS_PROXY and AWS_CA_BUNDLE where you need them.",
+        hint=hint,
         model=model,
         region=region,
-        # An authority that is not trusted now will not be in a second.
-        transient=not certificate,
+        transient=transient,
     )
     error.__cause__ = cause
     return interrupted(error) if shown else error

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..catalog import ModelInfo, geographies_of, known_models, model_info, split_model_id, successor
-from ..errors import AssistantError, ModelNotFoundError
+from ..errors import AssistantError, ModelAccessError, ModelNotFoundError
 from ..messages import Notice
+from .converse import translate
+from .faults import in_between
 
 # For so long a refused permission is not asked for again: somebody may be granting it at this moment.
 DENIED_SECONDS = 60.0
@@ -24,10 +26,11 @@ _NOT_CHAT = ("embed", "rerank", "sonic", "pegasus")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """`notice` says why the list is not the account's own, where it is not."""
+    """`notice` says why the list is not the account's own, where it is not; `error` is what went wrong then."""
 
     models: list[ModelInfo]
     notice: Notice | None = None
+    error: AssistantError | None = None
 
 
 def list_models(control: Any, region: str, *, now: Callable[[], float] = time.time) -> Listing:
@@ -37,21 +40,28 @@ def list_models(control: Any, region: str, *, now: Callable[[], float] = time.ti
     profiles with the rules of the model behind them. Without the IAM permissions models.toml answers, and `notice`
     says so.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-
     try:
-        summaries = control.list_foundation_models(byOutputModality="TEXT")["modelSummaries"]
+        summaries = _part(control.list_foundation_models(byOutputModality="TEXT"), "modelSummaries")
         profiles = [
             profile
             for kind in ("SYSTEM_DEFINED", "APPLICATION")
             for page in control.get_paginator("list_inference_profiles").paginate(typeEquals=kind)
-            for profile in page["inferenceProfileSummaries"]
+            for profile in _part(page, "inferenceProfileSummaries")
         ]
-    except (ClientError, BotoCoreError) as error:
-        logger.info("bedrock.listing_failed", extra={"error": str(error)})
-        text = f"The account's models can't be listed ({error}); this is what the package knows."
-        return Listing(fallback(region), Notice("listing_failed", text, {"error": str(error)}))
+    except Exception as cause:
+        error = translate(cause, None, region)
+        logger.info("bedrock.listing_failed", extra={"error": error.message})
+        text = f"The account's models can't be listed ({error.message}); this is what the package knows."
+        return Listing(fallback(region), Notice("listing_failed", text, {"error": error.message}), error)
     return Listing(_sorted(join(summaries, profiles, now())))
+
+
+def _part(answer: Mapping[str, Any], name: str) -> Any:
+    """A part that every answer of the service has. Raises ServiceError where it is missing: botocore takes a web page
+    with status 200 for an empty answer."""
+    if name not in answer:
+        raise in_between(answer["ResponseMetadata"]["HTTPStatusCode"], "")
+    return answer[name]
 
 
 def join(summaries: Iterable[dict[str, Any]], profiles: Iterable[dict[str, Any]], now: float) -> Iterable[ModelInfo]:
@@ -124,20 +134,20 @@ class Profiles:
         Where that is not permitted, careful defaults stand for it on the Converse wire, which every model speaks, and
         a notice says so. Raises ModelNotFoundError where the model behind it is retired.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
-
         known = self.known(model)
         if known is not None:
             return known, []
         try:
             profile = control().get_inference_profile(inferenceProfileIdentifier=model)
-        except (AssistantError, ClientError, BotoCoreError) as error:
-            logger.info("bedrock.profile_unknown", extra={"model": model, "error": str(error)})
-            if isinstance(error, ClientError) and "AccessDenied" in error.response["Error"]["Code"]:
+            _part(profile, "models")
+        except Exception as cause:
+            error = translate(cause, None, None)
+            logger.info("bedrock.profile_unknown", extra={"model": model, "error": error.message})
+            if isinstance(error, ModelAccessError):
                 with self._lock:
                     self._denied[model] = time.monotonic() + DENIED_SECONDS
-            text = f"The model behind {model} can't be looked up ({error}): careful defaults are used."
-            return model_info(model), [Notice("profile_unknown", text, {"model": model, "error": str(error)})]
+            text = f"The model behind {model} can't be looked up ({error.message}): careful defaults are used."
+            return model_info(model), [Notice("profile_unknown", text, {"model": model, "error": error.message})]
         info = replace(info_of_profile(profile), id=model)
         self.learn([info])
         return info, []
