@@ -14,7 +14,7 @@ from .clients.base import ChatClient
 from .documents import Document
 from .errors import InvalidRequestError, StoreError
 from .limits import Admission
-from .messages import Turn, Usage, new_id
+from .messages import CONTINUABLE, Turn, Usage, new_id
 from .profiles import DayUsage, Preset, Profiles
 from .remembering import MemoryItem, MemoryView, Remembering, conversation_key
 from .runs import Intent, Run, Update, accept, not_saved_yet
@@ -45,9 +45,6 @@ __all__ = [
 logger = logging.getLogger("assistant")
 
 SETTINGS = ("system", *Settings.__annotations__)
-
-# Why an answer may be continued: it did not come to an end of its own.
-_CUT = ("max_tokens", "interrupted", "cancelled", "context_window")
 
 # After these a title is asked for.
 _WHOLE = ("end_turn", "stop_sequence", "max_tokens")
@@ -318,7 +315,7 @@ class Chats(Remembering):
 
         def last() -> tuple[Turn, Intent]:
             turns = self._look(key)[1]
-            if not turns or not turns[-1].reply or turns[-1].stop_reason not in (*_CUT, None):
+            if not turns or not turns[-1].reply or turns[-1].stop_reason not in (*CONTINUABLE, None):
                 raise InvalidRequestError("The last answer was not cut off: there is nothing to continue.")
             return turns[-1], Intent(settings=checked, resumes=True)
 

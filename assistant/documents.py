@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InvalidRequestError
-from .pixels import image_size
+from .pixels import image_kind, image_size
 from .texts import decoded, repaired
 
 # Limits of Converse: botocore's service model, shapes DocumentBlock and ImageBlock (read 2026-11-23).
@@ -26,6 +26,8 @@ IMAGE_FORMATS = ("png", "jpeg", "gif", "webp")
 TEXT_FORMATS = ("txt", "md", "html", "csv")
 DOCUMENT_FORMATS = ("pdf", "docx", "xlsx", *TEXT_FORMATS)
 _ALIASES = {"jpg": "jpeg", "htm": "html", "markdown": "md", "text": "txt"}
+# What such a file begins with; a PDF may have a few bytes before it.
+_BEGINNINGS = {"pdf": b"%PDF", "docx": b"PK\x03\x04", "xlsx": b"PK\x03\x04"}
 _MEDIA_TYPES = {"md": "text/markdown", "webp": "image/webp"}
 
 
@@ -39,7 +41,11 @@ def _extracted(document: Document) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file or a long text. `format` is its kind ("pdf", "txt", "png", …); `id` follows from the content."""
+    """A file or a long text. `format` is its kind ("pdf", "txt", "png", …); `id` follows from the content.
+
+    Raises InvalidRequestError for a kind, a size or an image of more pixels than models take, and for a file whose
+    first bytes are of no such kind. An image of another kind that they take counts as that.
+    """
 
     name: str
     format: str
@@ -64,6 +70,7 @@ class Document:
                 f"{self.name} has {len(self.data) / 1e6:.1f} MB; the limit is {limit / 1e6:.2f} MB.",
                 hint="Make the file smaller, or split it.",
             )
+        object.__setattr__(self, "format", self._kind())
         pixels = image_size(self.data) if self.is_image else None
         if pixels is not None and max(pixels) > MAX_IMAGE_PIXELS:
             raise InvalidRequestError(
@@ -73,6 +80,23 @@ class Document:
             )
         if not self.id:
             object.__setattr__(self, "id", hashlib.sha256(self.data).hexdigest()[:32])
+
+    def _kind(self) -> str:
+        """`format`, or what kind of image the bytes really are: a model refuses one under another kind's name."""
+        if self.is_image:
+            kind = image_kind(self.data)
+        else:
+            beginning = _BEGINNINGS.get(self.format, b"")
+            kind = self.format if beginning in self.data[:1024] else None
+        if kind is None:
+            raise InvalidRequestError(
+                f"{self.name} can't be read: it is no {self.format} file, whatever its name says.",
+                hint="Save it again as " + ", ".join(IMAGE_FORMATS) + "."
+                if self.is_image
+                else "Is it damaged, or protected by a password? Save it again.",
+                code="unreadable",
+            )
+        return kind
 
     @classmethod
     def from_path(cls, path: str | os.PathLike[str]) -> Document:

@@ -23,6 +23,8 @@ StopReason = Literal[
     "other",
 ]
 STOP_REASONS: tuple[str, ...] = get_args(StopReason)
+# Those after which an answer can go on: it did not come to an end of its own.
+CONTINUABLE: tuple[StopReason, ...] = ("max_tokens", "interrupted", "cancelled", "context_window")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,36 @@
-"""How large an image is, read from the first bytes of the four kinds that models take."""
+"""What kind of image it is and how large, read from the first bytes of the four kinds that models take."""
 
 from __future__ import annotations
 
 import struct
 
 
+def image_kind(data: bytes) -> str | None:
+    """ "png", "gif", "jpeg" or "webp", by the first bytes; None for anything else."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return "gif"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    return None
+
+
 def image_size(data: bytes) -> tuple[int, int] | None:
     """(width, height) in pixels; None where the header is none of a PNG, GIF, JPEG or WebP file, or is cut off."""
+    kind = image_kind(data)
     try:
-        if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        if kind == "png":
             width, height = struct.unpack(">II", data[16:24])
             return width, height
-        if data[:6] in (b"GIF87a", b"GIF89a"):
+        if kind == "gif":
             width, height = struct.unpack("<HH", data[6:10])
             return width, height
-        if data.startswith(b"\xff\xd8"):
+        if kind == "jpeg":
             return _jpeg(data)
-        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        if kind == "webp":
             return _webp(data)
     except (struct.error, IndexError):
         pass

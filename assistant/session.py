@@ -16,7 +16,7 @@ from .documents import Document
 from .errors import InvalidRequestError, PromptError, SessionBusyError
 from .jupyter import accounts, shown
 from .memory import Context, Memory, SummaryBufferMemory, memory_from_dict
-from .messages import Message, Notice, Turn, Usage
+from .messages import CONTINUABLE, Message, Notice, Turn, Usage
 from .prompts import FewShotPrompt, PromptTemplate
 from .reply import Reply, ReplyState
 from .texts import listed, repaired
@@ -34,9 +34,6 @@ CONTINUE = (
     "Your last answer was cut off. Go on from exactly where it stopped, in the same language: "
     "repeat nothing of it, add no remark, begin with the next character."
 )
-
-# Why an answer may be continued: it did not come to an end of its own.
-_CUT = ("max_tokens", "interrupted", "cancelled", "context_window")
 
 
 class Settings(TypedDict, total=False):
@@ -209,7 +206,7 @@ class ChatSession:
         self._take()
         try:
             turn = self._turns[-1] if self._turns else None
-            if turn is None or not turn.reply or turn.stop_reason not in _CUT:
+            if turn is None or not turn.reply or turn.stop_reason not in CONTINUABLE:
                 raise InvalidRequestError(
                     "The last answer was not cut off: there is nothing to continue.",
                     hint="Send a text, or ask for another answer with retry().",

@@ -23,8 +23,6 @@ Shown = dict[str, Any]
 
 # How a turn ended of which something is said beneath it.
 _SAID = ("max_tokens", "cancelled", "interrupted", "error", "refusal", "guardrail", "context_window")
-# Of those, the ones after which the answer can go on.
-CONTINUABLE = ("max_tokens", "interrupted", "cancelled", "context_window")
 
 # Turns that a page is drawn with. What came before them it gets when it asks for it: each message on the page costs
 # time with every turn, in the browser and on the server.

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from assistant.chats import Conversation
-from assistant.messages import Retrying, Turn
+from assistant.messages import CONTINUABLE, Retrying, Turn
 from assistant.runs import Run, Update
 
 from . import show
@@ -73,4 +73,4 @@ def under_way(opened: Conversation) -> bool:
 
 
 def can_continue(turns: Sequence[Turn]) -> bool:
-    return bool(turns) and bool(turns[-1].reply) and turns[-1].stop_reason in show.CONTINUABLE
+    return bool(turns) and bool(turns[-1].reply) and turns[-1].stop_reason in CONTINUABLE

@@ -87,7 +87,7 @@ def test_a_document_is_the_same_by_its_content_whatever_its_name() -> None:
 
 
 def test_images_have_no_text_and_a_media_type() -> None:
-    image = Document.from_bytes(PNG, "foto.JPG")
+    image = Document.from_bytes(b"\xff\xd8\xff\xe0", "foto.JPG")
     assert (image.format, image.media_type, image.is_image) == ("jpeg", "image/jpeg", True)
     with pytest.raises(InvalidRequestError, match="does not take images"):
         _ = image.text
@@ -108,11 +108,29 @@ def test_wrong_kinds_and_sizes_are_refused_with_the_limit(name: str, data: bytes
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("format", ["pdf", "docx", "xlsx"])
-def test_a_damaged_file_says_so(format: str) -> None:
+@pytest.mark.parametrize(("format", "beginning"), [("pdf", b"%PDF"), ("docx", b"PK\x03\x04"), ("xlsx", b"")])
+def test_a_damaged_file_says_so(format: str, beginning: bytes) -> None:
     with pytest.raises(InvalidRequestError, match="can't be read") as caught:
-        _ = Document.from_bytes(b"not what it says", f"broken.{format}").text
+        _ = Document.from_bytes(beginning + b"not what it says", f"broken.{format}").text
     assert "password" in caught.value.hint
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "gif", "webp"])
+def test_an_image_is_what_its_bytes_say_and_one_that_no_model_takes_is_refused(format: str) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (2, 1)).save(out, format)
+    for ending in ("png", "jpg", "gif", "webp"):
+        assert Document.from_bytes(out.getvalue(), f"foto.{ending}").format == format
+    with pytest.raises(InvalidRequestError, match="can't be read") as caught:
+        Document.from_bytes(b"\x00\x00\x00\x18ftypheic", f"foto.{format}")
+    assert "webp" in caught.value.hint
+
+
+def test_a_file_of_another_kind_than_its_name_says_is_refused_before_it_is_sent() -> None:
+    assert Document.from_bytes(b"\xef\xbb\xbf\n" + pdf_of("x"), "a.pdf").format == "pdf"
+    for name in ("a.pdf", "a.docx", "a.xlsx"):
+        with pytest.raises(InvalidRequestError, match="whatever its name says"):
+            Document.from_bytes(PNG, name)
 
 
 def test_a_scan_without_text_says_what_to_do() -> None:

@@ -32,6 +32,7 @@ from assistant.errors import (
 )
 from assistant.messages import Completed, Event, Message, Notice, ThinkingDelta
 from assistant.reply import CancelToken
+from tests.test_documents import PNG
 
 NAME = "SmolLM2-135M-Instruct.Q4_1"
 OnChunk = Callable[[llama.Chunk], bool]
@@ -147,7 +148,7 @@ def test_a_text_document_is_read_and_others_are_refused(client: LocalClient) -> 
     assert with_it.tokens > client.count_tokens("Which number?").tokens + 5
     prompt = client._prompt([Message("user", "Which number?", (document,))], None, client.model_info())
     assert "4711" in prompt["messages"][0]["content"]
-    for refused in (Document("a.png", "png", b"x"), Document("a.pdf", "pdf", b"x")):
+    for refused in (Document("a.png", "png", PNG), Document("a.pdf", "pdf", b"%PDF")):
         with pytest.raises(InvalidRequestError):
             client.stream([Message("user", "Which number?", (refused,))])
 

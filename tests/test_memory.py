@@ -40,6 +40,7 @@ from assistant.memory import (
 from assistant.messages import Usage
 from assistant.session import ChatSession
 from assistant.tokens import ESTIMATOR, estimate_tokens
+from tests.test_documents import PNG
 
 from .scripted import ScriptedClient
 from .summarizing import FACT, FILLER, PATIENCE, Summarizer, facts, fill, known, said, turns
@@ -703,8 +704,8 @@ def test_a_document_above_the_whole_budget_is_not_pinned() -> None:
 
 def test_as_many_files_and_images_stay_as_a_request_takes() -> None:
     memory = SummaryBufferMemory(Summarizer(window=1_000_000))
-    files = [Document(f"{n}.pdf", "pdf", b"file %d" % n) for n in range(MAX_DOCUMENTS + 1)]
-    images = [Document(f"{n}.png", "png", b"image %d" % n) for n in range(MAX_IMAGES + 1)]
+    files = [Document(f"{n}.pdf", "pdf", b"%%PDF %d" % n) for n in range(MAX_DOCUMENTS + 1)]
+    images = [Document(f"{n}.png", "png", PNG + b"%d" % n) for n in range(MAX_IMAGES + 1)]
     text = Document.from_text("words")
     for document in (text, *files, *images):
         memory.pin(document)

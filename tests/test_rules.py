@@ -13,6 +13,7 @@ from assistant.clients.rules import LEARNED, Wishes, check, default_max_tokens, 
 from assistant.clients.wire import Request
 from assistant.documents import MAX_DOCUMENTS, MAX_IMAGES
 from assistant.messages import Message
+from tests.test_documents import PNG
 
 HAIKU = model_info("us.anthropic.claude-haiku-4-5-20251001-v1:0")
 SONNET = model_info("us.anthropic.claude-sonnet-4-6")
@@ -110,7 +111,7 @@ def test_max_tokens_unset_leaves_room_for_thinking(info: ModelInfo, thinking: bo
         (Wishes(temperature=1.01), "temperature is 1.01; it goes from 0 to 1"),
         (Wishes(temperature=True), "it is a number"),
         (Wishes(top_p=-1), "top_p"),
-        (Wishes(max_tokens=64_001), "from 1 to 64000"),
+        (Wishes(max_tokens=64_001), "from 1 to 64,000"),
         (Wishes(max_tokens=2.0), "whole number"),  # type: ignore[arg-type]
         (Wishes(effort="huge"), "effort"),
         (Wishes(stop_sequences=("", "x")), "empty"),
@@ -123,6 +124,12 @@ def test_values_are_checked(wishes: Wishes, says: str) -> None:
         check(wishes, HAIKU)
 
 
+def test_a_value_out_of_range_names_the_model_and_what_it_takes() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        check(Wishes(max_tokens=99_999), HAIKU)
+    assert (caught.value.model, HAIKU.name in caught.value.hint) == (HAIKU.id, True)
+
+
 def test_values_at_the_border_are_taken() -> None:
     check(Wishes(1, 0, 1, ("x",), "max", True, {"top_k": 1}), HAIKU)
     check(Wishes(64_000, 1.0, 0), HAIKU)
@@ -130,7 +137,7 @@ def test_values_at_the_border_are_taken() -> None:
 
 
 def test_messages_of_one_role_are_joined_and_their_documents_kept() -> None:
-    note = Document.from_text("nota")
+    note = Document.from_text("nota " * 5000)
     messages = [
         Message("user", "uno"),
         Message("user", "dos", (note,), cache=True),
@@ -143,16 +150,38 @@ def test_messages_of_one_role_are_joined_and_their_documents_kept() -> None:
 
 
 def test_cache_points_go_only_where_there_is_a_cache() -> None:
-    (message,) = fit_messages([Message("user", "uno", cache=True)], LLAMA)
+    (message,) = fit_messages([Message("user", "uno " * 9000, cache=True)], LLAMA)
     assert not message.cache
+
+
+@pytest.mark.parametrize(
+    ("words", "system", "document", "cached"),
+    [
+        (10, None, None, False),
+        (5000, None, None, True),
+        # The text comes behind a point that stands behind documents.
+        (5000, None, Document.from_text("nota"), False),
+        (10, None, Document.from_text("nota " * 5000), True),
+        # The instructions stand before everything.
+        (10, "palabra " * 5000, Document.from_text("nota"), True),
+        # A file counts as more than any minimum.
+        (10, None, Document("a.pdf", "pdf", b"%PDF"), True),
+    ],
+)
+def test_a_cache_point_stands_only_behind_what_the_model_caches(
+    words: int, system: str | None, document: Document | None, cached: bool
+) -> None:
+    documents = (document,) if document else ()
+    (message,) = fit_messages([Message("user", "palabra " * words, documents, cache=True)], HAIKU, system)
+    assert message.cache is cached
 
 
 @pytest.mark.parametrize(
     ("info", "documents"),
     [
-        (LLAMA, [Document("a.png", "png", b"x")]),
-        (HAIKU, [Document(f"{n}.png", "png", b"x%d" % n) for n in range(MAX_IMAGES + 1)]),
-        (NOVA, [Document(f"{n}.pdf", "pdf", b"x%d" % n) for n in range(MAX_DOCUMENTS + 1)]),
+        (LLAMA, [Document("a.png", "png", PNG)]),
+        (HAIKU, [Document(f"{n}.png", "png", PNG + b"%d" % n) for n in range(MAX_IMAGES + 1)]),
+        (NOVA, [Document(f"{n}.pdf", "pdf", b"%%PDF%d" % n) for n in range(MAX_DOCUMENTS + 1)]),
     ],
     ids=["no images", "too many images", "too many documents"],
 )

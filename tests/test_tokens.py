@@ -20,7 +20,7 @@ from assistant.tokens import (
     ratio,
 )
 
-from .test_documents import docx_of, pdf_of
+from .test_documents import PNG, docx_of, pdf_of
 
 SPANISH = [
     "Hola, estoy preparando un viaje a Portugal con mi familia para la segunda semana de septiembre y no sé por dónde "
@@ -205,7 +205,7 @@ def test_reports_from_many_threads_are_all_counted() -> None:
 
 def test_a_request_counts_system_messages_and_documents() -> None:
     document = Document.from_text(SPANISH[0])
-    picture = Document("a.png", "png", b"x")
+    picture = Document("a.png", "png", PNG)
     messages = [Message("user", ENGLISH[0], (document,)), Message("assistant", ENGLISH[1])]
     expected = sum(map(estimate_tokens, (CODE[0], SPANISH[0], ENGLISH[0], ENGLISH[1]))) + 2 * MESSAGE_TOKENS
     assert estimate_request(messages, CODE[0]) == expected
@@ -217,4 +217,4 @@ def test_a_file_costs_its_text_and_one_without_a_text_what_its_size_suggests() -
     assert document_tokens(Document("a.pdf", "pdf", pdf_of(text))) == pytest.approx(estimate_tokens(text), rel=0.02)
     docx_text = Document("a.docx", "docx", docx_of(*ENGLISH)).text
     assert document_tokens(Document("a.docx", "docx", docx_of(*ENGLISH))) == estimate_tokens(docx_text)
-    assert document_tokens(Document("scan.pdf", "pdf", b"x" * 600_000)) == 20_000
+    assert document_tokens(Document("scan.pdf", "pdf", b"%PDF".ljust(600_000))) == 20_000

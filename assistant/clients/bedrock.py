@@ -32,7 +32,7 @@ from .listing import (
     offered_as,
 )
 from .retry import RetryPolicy
-from .rules import Wishes, check, default_max_tokens, fit_messages
+from .rules import Wishes, check, default_max_tokens, fit_messages, worth_caching
 from .telemetry import observe
 from .wire import Request, open_and_read
 
@@ -192,10 +192,10 @@ class BedrockClient:
         return Request(
             info=info,
             region=self.region,
-            messages=fit_messages(messages, info),
+            messages=fit_messages(messages, info, system),
             max_tokens=wishes.max_tokens or default_max_tokens(info, wishes),
             system=system,
-            cache_system=_worth_caching(system, info),
+            cache_system=bool(system) and worth_caching((), info, system),
             **self._options,
         )
 
@@ -322,10 +322,6 @@ class BedrockClient:
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("bedrock.request", extra={"model": request.model, "body": wire.body(request)})
         yield from open_and_read(lambda: wire.open(request), token)
-
-
-def _worth_caching(system: str | None, info: ModelInfo) -> bool:
-    return bool(system) and info.cache_minimum is not None and estimate_tokens(system or "") >= info.cache_minimum
 
 
 def _check_options(

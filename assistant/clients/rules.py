@@ -12,6 +12,7 @@ from ..catalog import ModelInfo
 from ..documents import MAX_DOCUMENTS, MAX_IMAGES
 from ..errors import InvalidRequestError
 from ..messages import Message, Notice
+from ..tokens import estimate_request
 from .base import Effort
 from .wire import Request
 
@@ -76,9 +77,9 @@ LEARNED = Learned()
 
 def check(wishes: Wishes, info: ModelInfo) -> None:
     """Raises InvalidRequestError for a value that no model, or not this one, can have. Nothing has been sent yet."""
-    _in_range("temperature", wishes.temperature, 0, info.max_temperature)
-    _in_range("top_p", wishes.top_p, 0, 1)
-    _in_range("max_tokens", wishes.max_tokens, 1, info.max_output)
+    _in_range("temperature", wishes.temperature, 0, info.max_temperature, info)
+    _in_range("top_p", wishes.top_p, 0, 1, info)
+    _in_range("max_tokens", wishes.max_tokens, 1, info.max_output, info)
     if wishes.max_tokens is not None and not isinstance(wishes.max_tokens, int):
         raise InvalidRequestError(f"max_tokens is {wishes.max_tokens!r}; it is a whole number.")
     if wishes.effort is not None and wishes.effort not in EFFORTS:
@@ -94,17 +95,21 @@ def check(wishes: Wishes, info: ModelInfo) -> None:
                 f"extra holds {key!r}, which {info.name} does not know.", hint="Known keys: " + ", ".join(allowed) + "."
             )
     for key in ("top_k", "k", "p"):
-        _in_range(f"extra[{key!r}]", (wishes.extra or {}).get(key), 0, None)
+        _in_range(f"extra[{key!r}]", (wishes.extra or {}).get(key), 0, None, info)
 
 
-def _in_range(name: str, value: float | None, low: float, high: float | None) -> None:
+def _in_range(name: str, value: float | None, low: float, high: float | None, info: ModelInfo) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidRequestError(f"{name} is {value!r}; it is a number.")
+        raise InvalidRequestError(f"{name} is {value!r}; it is a number.", model=info.id)
     if not low <= value <= (high if high is not None else value):
-        top = f"to {high}" if high is not None else "upwards"
-        raise InvalidRequestError(f"{name} is {value}; it goes from {low} {top}.")
+        top = f"to {high:,.10g}" if high is not None else "upwards"
+        raise InvalidRequestError(
+            f"{name} is {value}; it goes from {low} {top}.",
+            hint=f"That is what {info.name} takes. Left out, the model's own is used.",
+            model=info.id,
+        )
 
 
 def fit(request: Request, wishes: Wishes) -> tuple[Request, list[Notice]]:
@@ -214,13 +219,11 @@ def refused_parameter(message: str, request: Request) -> str | None:
     return min(named, key=named.__getitem__, default=None)
 
 
-def fit_messages(messages: Sequence[Message], info: ModelInfo) -> tuple[Message, ...]:
-    """Messages as the model takes them: roles alternate, cache points only where there is a cache, and
-    attachments within the limits. Raises InvalidRequestError."""
+def fit_messages(messages: Sequence[Message], info: ModelInfo, system: str | None = None) -> tuple[Message, ...]:
+    """Messages as the model takes them after `system`: roles alternate, cache points only where something is cached,
+    and attachments within the limits. Raises InvalidRequestError."""
     merged: list[Message] = []
     for message in messages:
-        if info.cache_minimum is None and message.cache:
-            message = replace(message, cache=False)
         if merged and merged[-1].role == message.role:
             before = merged[-1]
             text = "\n\n".join(part for part in (before.text, message.text) if part.strip())
@@ -229,6 +232,9 @@ def fit_messages(messages: Sequence[Message], info: ModelInfo) -> tuple[Message,
         else:
             merged.append(message)
     _check_documents(merged, info)
+    for index, message in enumerate(merged):
+        if message.cache and not worth_caching(merged[: index + 1], info, system):
+            merged[index] = replace(message, cache=False)
     if not info.documents:
         merged = [_documents_as_text(message) for message in merged]
     last = merged[-1]
@@ -242,6 +248,19 @@ def fit_messages(messages: Sequence[Message], info: ModelInfo) -> tuple[Message,
         # Claude refuses a beginning that ends with white space.
         merged[-1] = replace(last, text=last.text.rstrip())
     return tuple(merged)
+
+
+def worth_caching(messages: Sequence[Message], info: ModelInfo, system: str | None) -> bool:
+    """Whether a cache point can stand behind these: the model ignores one behind less than its minimum."""
+    if info.cache_minimum is None:
+        return False
+    if not all(document.is_text for message in messages for document in message.documents):
+        # What a model makes of a file only it can tell; a page is a thousand tokens and more.
+        return True
+    # The point stands behind the documents, and the last text comes after it.
+    *before, last = messages or [Message("user", "")]
+    prefix = [*before, replace(last, text="") if last.documents else last]
+    return estimate_request(prefix, system, info.id) >= info.cache_minimum
 
 
 def _check_documents(messages: Sequence[Message], info: ModelInfo) -> None:
