@@ -147,10 +147,16 @@ class _Doctor:
         if credentials.status == "fail":
             return
         yield self._identity()
+        from .clients.base import guardrail_of_environment
         from .clients.bedrock import BedrockClient
 
-        client = BedrockClient(setup=self.setup)
         yield from self._listings()
+        try:
+            # Where a policy wants a guardrail, a call without it would be refused.
+            client = BedrockClient(guardrail=guardrail_of_environment(), setup=self.setup)
+        except AssistantError as error:
+            yield self.failed("call", error)
+            return
         yield self._count(client)
         yield self._call(client)
 

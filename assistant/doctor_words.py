@@ -128,4 +128,6 @@ def error_in_spanish(error: AssistantError) -> tuple[str, str]:
         )
     elif "CERTIFICATE_VERIFY_FAILED" in error.message:
         step = "Define AWS_CA_BUNDLE con un archivo que tenga los certificados del proxy de tu empresa."
+    elif "refused by the proxy" in error.message:
+        step = "Revisa HTTPS_PROXY: http://usuario:clave@host:puerto. NO_PROXY nombra lo que va sin él."
     return f"{meaning}: «{error.message}»", step

@@ -136,6 +136,35 @@ def test_a_broken_configuration_file_is_an_error(tmp_path: Path, monkeypatch: py
         connect()
 
 
+@pytest.mark.parametrize("given", ["gr1:7", "arn:aws:bedrock:us-east-1:123456789012:guardrail/gr1:DRAFT"])
+def test_a_guardrail_of_the_environment_goes_with_every_request(
+    given: str, server: BedrockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_environment(monkeypatch, {**server.env, "ASSISTANT_GUARDRAIL": given})
+    for client in (connect(), connect(guardrail=("gr2", "1"))):
+        client.complete("hola", model="amazon.nova-lite-v1:0")
+    sent = [request.body["guardrailConfig"] for request in server.requests]
+    assert [f"{each['guardrailIdentifier']}:{each['guardrailVersion']}" for each in sent] == [given, "gr2:1"]
+
+
+@pytest.mark.parametrize(
+    ("given", "backend", "says"),
+    [
+        ("gr1", "bedrock", "GUARDRAIL"),
+        ("gr1:x", "auto", "GUARDRAIL"),
+        ("gr1:7", "auto", "none"),
+        ("gr1:7", "local", "none"),
+    ],
+)
+def test_a_guardrail_that_can_not_be_put_on_is_never_left_out(
+    given: str, backend: Any, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSISTANT_GUARDRAIL", given)
+    with pytest.raises(InvalidRequestError, match=says) as caught:
+        connect(backend)
+    assert "GUARDRAIL" in caught.value.hint or "abc123" in caught.value.hint
+
+
 def test_local_by_name_looks_at_no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nope")
     client: Any = connect("local")

@@ -81,6 +81,16 @@ def test_bedrock_by_name_makes_missing_credentials_a_failure(tmp_path: Path) -> 
     assert status_of(records) == 1
 
 
+def test_the_call_goes_through_the_guardrail_that_every_other_one_does(
+    server: BedrockServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSISTANT_GUARDRAIL", "gr1:7")
+    assert found(diagnose(data_dir=tmp_path, lang="en"), "call").status == "ok"
+    assert any("x-amzn-bedrock-guardrailidentifier" in request.headers for request in server.requests)
+    monkeypatch.setenv("ASSISTANT_GUARDRAIL", "gr1")
+    assert "abc123:1" in found(diagnose(data_dir=tmp_path, lang="en"), "call").next_step
+
+
 def test_denied_actions_name_the_statement_to_add(server: BedrockServer, tmp_path: Path) -> None:
     server.deny = {"ListFoundationModels", "ListInferenceProfiles", "InvokeModelWithResponseStream"}
     records = diagnose(data_dir=tmp_path, lang="en")

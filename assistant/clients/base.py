@@ -127,19 +127,24 @@ def connect(
     profile: str | None = None,
     endpoint_url: str | None = None,
     model_dir: str | os.PathLike[str] | None = None,
+    guardrail: tuple[str, str] | None = None,
 ) -> ChatClient:
     """The client that fits: Bedrock where a region and credentials are found, else the embedded model.
 
     Looks, in this order, at the arguments, the environment, the profile and the container variables; at the instance
     metadata service only where a region is named too, for at most 1 s. The client's `reason` says why it was chosen.
-    `model_dir`: where further GGUF files are (None: the data directory). Nothing switches after the start. Raises
-    CredentialsError or InvalidRequestError where the backend that was asked for by name lacks something.
+    `model_dir`: where further GGUF files are (None: the data directory). `guardrail`: (id, version) of Bedrock's, for
+    every request (None: ASSISTANT_GUARDRAIL, as "id:version"). Nothing switches after the start. Raises
+    CredentialsError or InvalidRequestError where the backend that was asked for by name lacks something, or where a
+    guardrail is asked for and the embedded model, which has none, would answer.
     """
     if backend not in ("auto", "bedrock", "local"):
         raise InvalidRequestError(f"There is no backend {backend!r}.", hint="Choose auto, bedrock or local.")
+    guardrail = guardrail or guardrail_of_environment()
     if backend == "local":
         from .local import LocalClient
 
+        _no_guardrail(guardrail)
         return LocalClient(reason="asked for by name", model_dir=model_dir)
     from .aws import AwsSetup
 
@@ -149,10 +154,33 @@ def connect(
         from .bedrock import BedrockClient
 
         found.check()
-        return BedrockClient(setup=setup, reason=found.reason if backend == "auto" else None)
+        return BedrockClient(guardrail=guardrail, setup=setup, reason=found.reason if backend == "auto" else None)
     from .local import LocalClient
 
+    _no_guardrail(guardrail)
     return LocalClient(reason=found.reason, model_dir=model_dir)
+
+
+def guardrail_of_environment() -> tuple[str, str] | None:
+    """ASSISTANT_GUARDRAIL, "id:version" or "arn:version"; None where it is not set. Raises InvalidRequestError."""
+    given = environment("GUARDRAIL")
+    if given is None:
+        return None
+    id, _, version = given.strip().rpartition(":")
+    if not id or not (version.isdecimal() or version == "DRAFT"):
+        raise InvalidRequestError(
+            f"ASSISTANT_GUARDRAIL is {given!r}.", hint="It is an id and a version: abc123:1, or abc123:DRAFT."
+        )
+    return id, version
+
+
+def _no_guardrail(guardrail: tuple[str, str] | None) -> None:
+    """Going on without what should have stood in the way would be worse than stopping."""
+    if guardrail is not None:
+        raise InvalidRequestError(
+            "A guardrail is asked for, and the embedded model has none.",
+            hint="Set up AWS (`assistant doctor` says how), or unset ASSISTANT_GUARDRAIL.",
+        )
 
 
 def environment(name: str) -> str | None:
