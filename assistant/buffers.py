@@ -96,7 +96,9 @@ class Memory(Protocol):
         self, user: str, assistant: str, *, id: str | None = None, documents: Sequence[Document] = ()
     ) -> None: ...
 
-    def context(self, *, reserve: int = 0, model: str | None = None, before: str | None = None) -> Context: ...
+    def context(
+        self, *, reserve: int = 0, each: int = 0, model: str | None = None, before: str | None = None
+    ) -> Context: ...
 
     def rewind(self, turns: Sequence[MemoryTurn]) -> None: ...
 
@@ -169,7 +171,9 @@ class BaseMemory:
     def _said(self, turn: MemoryTurn) -> str:
         return history_text(Context(turns=(turn,)), self.human_prefix, self.ai_prefix)
 
-    def context(self, *, reserve: int = 0, model: str | None = None, before: str | None = None) -> Context:
+    def context(
+        self, *, reserve: int = 0, each: int = 0, model: str | None = None, before: str | None = None
+    ) -> Context:
         """What to send before the next text. `before`: without the kept turn of this id and what follows it."""
         with self._idle:
             return Context(self._pins.documents, "", up_to(self._turns, before))
@@ -323,7 +327,9 @@ class WindowMemory(BaseMemory):
         # One more than is sent: a turn that is continued is asked for with `before`, and its predecessors are wanted.
         self._turns = deque(maxlen=k + 1)
 
-    def context(self, *, reserve: int = 0, model: str | None = None, before: str | None = None) -> Context:
+    def context(
+        self, *, reserve: int = 0, each: int = 0, model: str | None = None, before: str | None = None
+    ) -> Context:
         with self._idle:
             return Context(self._pins.documents, "", up_to(self._turns, before)[-self.k :])
 
@@ -354,7 +360,9 @@ class NoMemory(BaseMemory):
         # The last turn is kept so that it can be continued; nothing of it is sent.
         self._turns = deque(maxlen=1)
 
-    def context(self, *, reserve: int = 0, model: str | None = None, before: str | None = None) -> Context:
+    def context(
+        self, *, reserve: int = 0, each: int = 0, model: str | None = None, before: str | None = None
+    ) -> Context:
         with self._idle:
             return Context(self._pins.documents)
 

@@ -191,14 +191,16 @@ class SummaryBufferMemory(BaseMemory):
         self._turns.append(turn)
         self._kept += turn.size
 
-    def context(self, *, reserve: int = 0, model: str | None = None, before: str | None = None) -> Context:
+    def context(
+        self, *, reserve: int = 0, each: int = 0, model: str | None = None, before: str | None = None
+    ) -> Context:
         """What to send before the next text. Never waits for a summary.
 
         All kept turns and pinned documents, unless they would not fit the window of `model` (None: the client's
-        default) with `reserve` tokens for instructions, the new text and the answer: then the oldest are left out of
-        this request, as `omitted` and `left_out` say. Documents have a quarter of the window at least. `before` is the
-        id of a kept turn: it and what follows is left out, to ask it again. The newest turn is always kept. Raises
-        InvalidRequestError for the id of any other.
+        default) with `reserve` tokens for instructions, the new text and the answer, and `each` for what stands around
+        every turn, a template for instance: then the oldest are left out of this request, as `omitted` and `left_out`
+        say. Documents have a quarter of the window at least. `before` is the id of a kept turn: it and what follows is
+        left out, to ask it again. The newest turn is always kept. Raises InvalidRequestError for the id of any other.
         """
         info = known_info(self._client, model)
         with self._idle:
@@ -207,7 +209,8 @@ class SummaryBufferMemory(BaseMemory):
             # What was forgotten can be asked again, with nothing before it.
             turns = up_to(self._turns, before) if self._turns or not self._marks.current.forgotten else ()
             summary, documents, pins = self._marks.current.summary, self._pins.documents, self._pins.sizes
-            kept, room = self._kept, None
+            around = each / tokens.ratio(self._chat_model)
+            kept, room = self._kept + len(turns) * around, None
             if info is not None and info.context_window:
                 usable = info.context_window * _WINDOW_SHARE - reserve
                 room = usable / tokens.ratio(self._chat_model) - self._marks.size
@@ -216,7 +219,7 @@ class SummaryBufferMemory(BaseMemory):
         # More than a quarter was pinned where another model, with a larger window, was asked before.
         sizes = [size for _, size in pins]
         gone = len(pins) - newest_within(sizes, min(room, max(self._pin_budget(model), room - kept)))
-        omitted = len(turns) - newest_within([turn.size for turn in turns], room - sum(sizes[gone:]))
+        omitted = len(turns) - newest_within([turn.size + around for turn in turns], room - sum(sizes[gone:]))
         return Context(documents[gone:], summary, turns[omitted:], omitted, documents[:gone])
 
     def rewind(self, turns: Sequence[MemoryTurn]) -> None:

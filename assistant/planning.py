@@ -63,7 +63,7 @@ def plan(turns: Sequence[MemoryTurn], summary: int, budget: Budget) -> Plan | No
     return Plan(count, max(budget.cap // 2, min(budget.cap * 3 // 4, room)))
 
 
-def newest_within(sizes: Sequence[int], room: float) -> int:
+def newest_within(sizes: Sequence[float], room: float) -> int:
     """How many of the newest, which stand last, fit into `room` tokens."""
     count = 0
     for size in reversed(sizes):

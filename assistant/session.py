@@ -214,7 +214,9 @@ class ChatSession:
             settings = self._settings(overrides)
             # The turn to continue is the newest one in the memory: what is sent is what was sent for it, and its reply.
             reserve = self._reserve(turn, settings) + estimate_tokens(turn.reply, self.model)
-            context = self.memory.context(reserve=reserve, model=settings.get("model"), before=turn.id)
+            context = self.memory.context(
+                reserve=reserve, each=self._around(settings), model=settings.get("model"), before=turn.id
+            )
             composed = self._compose(context, turn)
             composed.messages.append(Message("assistant", turn.reply))
             if not self.client.model_info(settings.get("model")).prefill:
@@ -305,7 +307,9 @@ class ChatSession:
         try:
             for document in documents:
                 self.memory.pin(document, model=settings.get("model"), turn=turn.id)
-            context = self.memory.context(reserve=self._reserve(turn, settings), model=settings.get("model"))
+            context = self.memory.context(
+                reserve=self._reserve(turn, settings), each=self._around(settings), model=settings.get("model")
+            )
             reply = self._request(self._compose(context, turn), settings)
         except BaseException:
             for document in documents:
@@ -324,6 +328,13 @@ class ChatSession:
         alone = self._compose(Context(pinned), turn)
         asked = estimate_request(alone.messages, alone.system) - sum(map(document_tokens, pinned))
         return answer + round(asked * ratio(info.id))
+
+    def _around(self, settings: Settings) -> int:
+        """Tokens of a template that is sent around every earlier text again."""
+        if self.prompt is None or self.prompt.variables != ("input",):
+            return 0
+        info = self.client.model_info(settings.get("model"))
+        return estimate_tokens(self.prompt.format(input=""), info.id)
 
     def _supersede(self, index: int, turn: Turn, overrides: Settings) -> Reply:
         """The reply to a turn that takes the place of the one at `index` and all after it."""

@@ -326,6 +326,21 @@ def test_what_is_too_large_to_stay_is_sent_whole_with_its_own_turn() -> None:
     assert [message.documents for message in client.sent[1].messages] == [(), (), ()]
 
 
+def test_a_template_that_is_sent_around_every_turn_counts_in_the_models_window() -> None:
+    client = ScriptedClient(context_window=4_000, script=[ends("vale")] * 9)
+    session = ChatSession(client, prompt="Sé breve. " * 150 + "{input}", max_tokens=100)
+    for _ in range(8):
+        session.send("hola")
+    last = client.sent[-1]
+    assert estimate_request(last.messages, last.options["system"]) + 100 <= 4_000
+    assert len(last.messages) > 1
+    assert [notice.code for notice in session.transcript[-1].notices] == ["oldest_left_out"]
+    session.transcript[-1].stop_reason = "max_tokens"
+    session.continue_().drain()
+    last = client.sent[-1]
+    assert estimate_request(last.messages, last.options["system"]) + 100 <= 4_000
+
+
 def test_documents_wait_while_a_model_with_a_smaller_window_is_asked() -> None:
     client = ScriptedClient(context_window=100_000)
     session = ChatSession(client)
