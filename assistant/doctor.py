@@ -143,7 +143,11 @@ class _Doctor:
         if region is None:
             yield self.record("region", missing, self.say("no_region"), self.say("no_region_next"))
             return
-        yield self.record("region", "ok", region)
+        try:
+            yield self.record("region", "ok", self.setup.region)
+        except AssistantError as error:
+            yield self.failed("region", error)
+            return
         if credentials.status == "fail":
             return
         yield self._identity()
@@ -187,7 +191,11 @@ class _Doctor:
         return self.record("identity", "ok", self.say("account", account=f"********{account[-4:]}", who=who))
 
     def _listings(self) -> Iterator[Record]:
-        control = self.setup.boto3_client("bedrock", connect_timeout=5, read_timeout=20)
+        try:
+            control = self.setup.boto3_client("bedrock", connect_timeout=5, read_timeout=20)
+        except AssistantError as error:
+            yield self.failed("models", error)
+            return
         calls: tuple[tuple[str, str, Callable[[], int]], ...] = (
             ("models", "ListFoundationModels", lambda: len(control.list_foundation_models()["modelSummaries"])),
             (

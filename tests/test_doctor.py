@@ -175,6 +175,33 @@ def test_a_region_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_
     assert (region.status, "AWS_REGION" in region.next_step) == ("warn", True)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "check", "says"),
+    [
+        ("AWS_CA_BUNDLE", "/nope.pem", "models", "/nope.pem"),
+        ("AWS_ENDPOINT_URL_BEDROCK", "nonsense", "models", "nonsense"),
+        ("HTTP_PROXY", "socks5://juan:secret@x", "models", "socks5"),
+        ("AWS_REGION", "us east 1", "region", "us east 1"),
+    ],
+)
+def test_a_set_up_that_can_not_be_used_is_a_line_and_no_traceback(
+    name: str,
+    value: str,
+    check: str,
+    says: str,
+    server: BedrockServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(name, value)
+    records = diagnose(data_dir=tmp_path, lang="en")
+    failed = found(records, check)
+    assert (failed.status, says in failed.text) == ("fail", True)
+    assert failed.next_step
+    assert found(records, "store").status == "ok"
+    assert "secret" not in str(records)
+
+
 def test_a_profile_that_does_not_exist_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     credentials = found(diagnose(data_dir=tmp_path), "credentials")

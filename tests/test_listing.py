@@ -36,19 +36,21 @@ def by_id(listing: Listing) -> dict[str, ModelInfo]:
 
 
 def test_on_demand_models_appear_by_their_base_id_and_others_by_each_profile(control: Any) -> None:
-    models = by_id(list_models(control, "us-east-1"))
+    models = by_id(list_models(lambda: control, "us-east-1"))
     assert {NOVA, CLAUDE, f"global.{CLAUDE[3:]}", TEAM} <= set(models)
     assert not {CLAUDE[3:], f"us.{NOVA}"} & set(models)
 
 
 def test_what_cannot_chat_or_is_gone_is_left_out(control: Any) -> None:
     assert not [
-        id for id in by_id(list_models(control, "us-east-1")) if any(x in id for x in ("embed", "sonic", "-3-haiku"))
+        id
+        for id in by_id(list_models(lambda: control, "us-east-1"))
+        if any(x in id for x in ("embed", "sonic", "-3-haiku"))
     ]
 
 
 def test_legacy_models_are_marked_and_come_last_of_their_provider(control: Any) -> None:
-    models = list_models(control, "us-east-1").models
+    models = list_models(lambda: control, "us-east-1").models
     claude = [info.legacy for info in models if info.provider == "Anthropic"]
     assert claude == sorted(claude)
     assert sum(claude) == 2
@@ -57,7 +59,7 @@ def test_legacy_models_are_marked_and_come_last_of_their_provider(control: Any) 
 
 
 def test_an_application_profile_has_the_rules_and_the_price_of_the_model_behind_it(control: Any) -> None:
-    team, behind = by_id(list_models(control, "us-east-1"))[TEAM], model_info(CLAUDE)
+    team, behind = by_id(list_models(lambda: control, "us-east-1"))[TEAM], model_info(CLAUDE)
     assert (team.name, team.sampling, team.is_claude, team.price, team.regional) == (
         behind.name,
         behind.sampling,
@@ -68,15 +70,15 @@ def test_an_application_profile_has_the_rules_and_the_price_of_the_model_behind_
 
 
 def test_every_page_is_read(server: BedrockServer, control: Any) -> None:
-    whole = by_id(list_models(control, "us-east-1"))
+    whole = by_id(list_models(lambda: control, "us-east-1"))
     server.page_size = 2
     server.requests.clear()
-    assert by_id(list_models(control, "us-east-1")) == whole
+    assert by_id(list_models(lambda: control, "us-east-1")) == whole
     assert len(server.requests) > 5
 
 
 def test_each_type_of_profile_is_asked_for(server: BedrockServer, control: Any) -> None:
-    list_models(control, "us-east-1")
+    list_models(lambda: control, "us-east-1")
     types = [
         recorded.query.get("type") for recorded in server.requests if recorded.operation == "ListInferenceProfiles"
     ]
@@ -88,7 +90,7 @@ def test_a_refused_listing_falls_back_and_says_which_permission_lacks(
     operation: str, server: BedrockServer, control: Any
 ) -> None:
     server.deny.add(operation)
-    listing = list_models(control, "eu-west-1")
+    listing = list_models(lambda: control, "eu-west-1")
     assert listing.notice is not None
     assert operation in listing.notice.text
     assert "eu.anthropic.claude-opus-4-7" in by_id(listing)
@@ -97,7 +99,7 @@ def test_a_refused_listing_falls_back_and_says_which_permission_lacks(
 
 def test_a_listing_that_cannot_be_reached_falls_back_too(server: BedrockServer, control: Any) -> None:
     server.faults["ListFoundationModels"] = Fault("rst")
-    assert list_models(control, "us-east-1").notice is not None
+    assert list_models(lambda: control, "us-east-1").notice is not None
 
 
 class SignInPage:
@@ -108,13 +110,32 @@ class SignInPage:
 
 
 def test_a_web_page_in_place_of_a_listing_or_a_profile_is_said_to_be_one() -> None:
-    listing = list_models(SignInPage(), "us-east-1")
+    listing = list_models(SignInPage, "us-east-1")
     assert listing.models == fallback("us-east-1")
     info, (notice,) = Profiles().look_up(SignInPage, TEAM)
     assert info.id == TEAM
     for said in (listing.notice, notice):
         assert said is not None
         assert "something in between" in said.text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("AWS_CA_BUNDLE", "/nope.pem", "/nope.pem"),
+        ("AWS_ENDPOINT_URL_BEDROCK", "nonsense", "nonsense"),
+        ("HTTP_PROXY", "socks5://x", "socks5"),
+    ],
+)
+def test_a_set_up_that_can_not_be_used_leaves_what_the_package_knows_and_says_why(
+    name: str, value: str, says: str, server: BedrockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = client_of(region="us-east-1")
+    monkeypatch.setenv(name, value)
+    listing = client.listing()
+    assert listing.models == fallback("us-east-1")
+    assert listing.notice is not None
+    assert says in listing.notice.text
 
 
 def summary(model: str = "amazon.nova-lite-v1:0", **fields: Any) -> dict[str, Any]:

@@ -79,12 +79,21 @@ class AwsSetup:
 
     @property
     def region(self) -> str:
-        """Raises InvalidRequestError where no region is named anywhere."""
+        """Raises InvalidRequestError where no region is named anywhere, or one that can't be."""
+        from botocore.exceptions import InvalidRegionError
+        from botocore.utils import validate_region_name
+
         region = self.region_of(self.session())
         if region is None:
             raise InvalidRequestError(
                 "No AWS region is set.", hint="Set AWS_REGION (for example us-east-1), or pass region=."
             )
+        try:
+            validate_region_name(region)
+        except InvalidRegionError as error:
+            raise InvalidRequestError(
+                f"There is no AWS region {region!r}.", hint="Check AWS_REGION; it looks like us-east-1."
+            ) from error
         return region
 
     @property
@@ -211,20 +220,23 @@ class AwsSetup:
         if runtime:
             # Only so that what is wrong with it is said in the same words on both wires.
             self.runtime_url()
+        settings = Config(
+            retries={"mode": "standard", "total_max_attempts": 1},
+            tcp_keepalive=True,
+            # With a profile named, botocore too must not take the token from the environment.
+            **({"signature_version": "v4"} if self.profile else {}),
+            **config,
+        )
+        endpoint = self._endpoint_url if runtime else None
         with self._making:
             session = boto3.Session(botocore_session=self.session(), region_name=self.region)
-            client = session.client(
-                service,
-                endpoint_url=self._endpoint_url if runtime else None,
-                verify=self.ca_bundle(),
-                config=Config(
-                    retries={"mode": "standard", "total_max_attempts": 1},
-                    tcp_keepalive=True,
-                    # With a profile named, botocore too must not take the token from the environment.
-                    **({"signature_version": "v4"} if self.profile else {}),
-                    **config,
-                ),
-            )
+            try:
+                client = session.client(service, endpoint_url=endpoint, verify=self.ca_bundle(), config=settings)
+            except ValueError as error:
+                raise InvalidRequestError(
+                    f"The set-up for AWS can't be used: {error}",
+                    hint="An endpoint begins with https://; see AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_BEDROCK.",
+                ) from error
         self.proxy(client.meta.endpoint_url)
         return client
 

@@ -216,9 +216,9 @@ class BedrockClient:
         if kept and not refresh and time.monotonic() < kept[0]:
             return kept[1]
         logins = self.logins
-        listing = list_models(self._control_client(), self.region)
+        listing = list_models(self._control_client, self.region)
         if isinstance(listing.error, CredentialsError) and self.renew(listing.error, logins):
-            listing = list_models(self._control_client(), self.region)
+            listing = list_models(self._control_client, self.region)
         lasts = LISTING_SECONDS if listing.notice is None else DENIED_SECONDS
         with self._lock:
             self._listing = (time.monotonic() + lasts, listing)

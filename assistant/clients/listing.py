@@ -33,14 +33,15 @@ class Listing:
     error: AssistantError | None = None
 
 
-def list_models(control: Any, region: str, *, now: Callable[[], float] = time.time) -> Listing:
-    """Chat models by provider and name. `control` is a boto3 "bedrock" client; blocks for three or more requests.
+def list_models(make: Callable[[], Any], region: str, *, now: Callable[[], float] = time.time) -> Listing:
+    """Chat models by provider and name. `make` gives a boto3 "bedrock" client; blocks for three or more requests.
 
     On-demand models appear by their base id, others by each inference profile that leads to them, application
-    profiles with the rules of the model behind them. Without the IAM permissions models.toml answers, and `notice`
-    says so.
+    profiles with the rules of the model behind them. Without the IAM permissions, or where AWS can't be asked,
+    models.toml answers, and `notice` says why.
     """
     try:
+        control = make()
         summaries = _part(control.list_foundation_models(byOutputModality="TEXT"), "modelSummaries")
         profiles = [
             profile
