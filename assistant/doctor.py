@@ -224,7 +224,10 @@ class _Doctor:
             return self.failed("count", error, status="warn")
         try:
             client.exact_tokens("hola", model=self.model)
-        except (InvalidRequestError, ModelNotFoundError):
+        except (InvalidRequestError, ModelNotFoundError) as error:
+            if error.code is None:
+                # The service was not asked.
+                return self.failed("count", error, status="warn")
             # Many models are not counted for, and nothing can be done about it.
             return self.record("count", "ok", self.say("uncounted", model=model))
         except AssistantError as error:

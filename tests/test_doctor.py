@@ -202,6 +202,14 @@ def test_a_set_up_that_can_not_be_used_is_a_line_and_no_traceback(
     assert "secret" not in str(records)
 
 
+def test_a_count_that_was_never_asked_for_is_not_said_to_be_refused(
+    server: BedrockServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/nope.pem")
+    count = found(diagnose(data_dir=tmp_path, lang="en"), "count")
+    assert (count.status, "/nope.pem" in count.text) == ("warn", True)
+
+
 def test_a_profile_that_does_not_exist_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     credentials = found(diagnose(data_dir=tmp_path), "credentials")
