@@ -24,7 +24,7 @@ NO, YES = False, True
     [
         ("ThrottlingException", 429, "Too many requests, please wait before trying again.", ThrottledError, YES),
         ("ThrottlingException", 429, "Too many tokens, please wait before trying again.", ThrottledError, YES),
-        ("throttlingException", 200, "Too many tokens per day", ThrottledError, YES),
+        ("throttlingException", 200, "Too many tokens per day", ThrottledError, NO),
         ("", 429, "", ThrottledError, YES),
         ("ModelNotReadyException", 429, "Model is not ready", ServiceError, YES),
         ("InternalServerException", 500, "internal", ServiceError, YES),
@@ -45,6 +45,7 @@ NO, YES = False, True
         ("504", 504, "Gateway Timeout", ServiceError, YES),
         ("511", 511, "Network Authentication Required", ServiceError, NO),
         ("ServiceQuotaExceededException", 400, "quota", ThrottledError, NO),
+        ("ThrottlingException", 429, "Too many tokens per day, please wait before trying again.", ThrottledError, NO),
         ("ValidationException", 400, "Input is too long for requested model.", ContextTooLongError, NO),
         ("ValidationException", 400, "prompt is too long: 250000 tokens > 200000 maximum", ContextTooLongError, NO),
         ("ValidationException", 400, "This model's maximum context length is 8192 tokens", ContextTooLongError, NO),

@@ -35,6 +35,8 @@ _CREDENTIALS = {
 }
 _THROTTLED = {"throttling", "throttled", "toomanyrequests", "requestlimitexceeded", "rate_limit_error"}
 _QUOTA = {"servicequotaexceeded"}
+# "Too many tokens per day, please wait before trying again": a throttling that no back-off outlasts.
+_A_DAY = re.compile(r"\b(per|a) day\b|\bdaily\b", re.IGNORECASE)
 _NOT_FOUND = {"resourcenotfound", "not_found_error"}
 _ACCESS = {"accessdenied", "permission_error", "optinrequired"}
 _INVALID = {"validation", "invalid_request_error", "modelinvalid"}
@@ -84,10 +86,10 @@ def service_error(
 def _permanent_error(name: str, message: str, status: int, where: dict[str, Any]) -> AssistantError | None:
     if name in _CREDENTIALS or (status in (401, 403) and _BAD_KEY.search(message)):
         return CredentialsError(f"AWS does not accept the credentials: {message}", **where)
-    if name in _QUOTA:
+    if name in _QUOTA or ((name in _THROTTLED or status == 429) and _A_DAY.search(message)):
         return ThrottledError(
             f"A quota of this account is used up: {message}",
-            hint="Ask for more in the Service Quotas console.",
+            hint="Ask for more in the Service Quotas console, or take another model. A daily one needs another day.",
             **where,
         )
     if name in _THROTTLED or status == 429 or name == "modelnotready":
