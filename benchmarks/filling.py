@@ -7,9 +7,11 @@ import random
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from assistant.buffers import MemoryTurn
 from assistant.catalog import ModelInfo
 from assistant.chats import Chats
 from assistant.clients.base import as_messages
+from assistant.marks import digests_of
 from assistant.messages import Completed, TokenCount, Usage
 from assistant.reply import CancelToken, Reply, SourceItem
 from assistant.searching import add_words, words_of
@@ -124,13 +126,21 @@ def _of(table: Any, conversation: str) -> Any:
 
 
 def _head_of(head: dict[str, Any], id: str, owner: str, number: int, names: dict[str, str]) -> dict[str, Any]:
-    memory = json.dumps(head["memory"])
+    text = json.dumps(head["memory"])
     for old, name in names.items():
-        memory = memory.replace(old, name)
+        text = text.replace(old, name)
+    memory = json.loads(text)
+    if memory is not None:
+        # A summary stands for turns of these ids; one that stands for others would be made again.
+        line = [MemoryTurn(name, "", "") for name in names.values()]
+        marks = [memory["state"]["mark"], *memory["state"]["marks"]]
+        digests = digests_of(line, {mark["covered"] for mark in marks})
+        for mark in marks:
+            mark["digest"] = digests.get(mark["covered"], "")
     times = {name: head[name] + number for name in ("created_at", "updated_at")}
     title = f"{number} {head['title']}"
     folded = {"folded_title": title.lower()} if "folded_title" in head else {}
-    fields = {"id": id, "owner": owner, "head": names[head["head"]], "memory": json.loads(memory), "title": title}
+    fields = {"id": id, "owner": owner, "head": names[head["head"]], "memory": memory, "title": title}
     return {**fields, **times, **folded}
 
 
