@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -95,6 +96,9 @@ class Run:
         self._read = 0
         self._retrying: Retrying | None = None
         self._error: AssistantError | None = None
+        # The turn as it stood when what is known of the reply, its text left aside, was last another.
+        self._now = turn
+        self._known: tuple[Any, ...] | None = None
         # Why it can't be saved at the moment.
         self.trouble: StoreError | None = None
         self._watchers = 0
@@ -258,13 +262,23 @@ class Run:
                     self._retrying = item
 
     def _turn_now(self, reply: Reply | None) -> Turn:
+        """The turn as it stands, a copy. Ten times a second, and mostly more text is all that is new."""
         if self.final is not None:
             return replace(self.final)
+        known = (
+            None if reply is None else (reply.model, reply.usage, len(reply.state.notices), reply.time_to_first_text)
+        )
+        if known is None or known != self._known:
+            self._known, self._now = known, self._turn_anew(reply)
+        now = copy(self._now)
+        now.reply = self._text or None
+        return now
+
+    def _turn_anew(self, reply: Reply | None) -> Turn:
         turn = self.turn
         after = turn.first_text_after
         return replace(
             turn,
-            reply=self._text or None,
             stop_reason=None,
             error=None,
             error_code="",

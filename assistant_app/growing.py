@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from gradio.context import LocalContext
-from gradio.server_messages import ProcessGeneratingMessage
 
 from .chatbot import plain
+from .events import send
 
 # No edits.
 _NOTHING: list[Any] = []
@@ -40,8 +40,7 @@ class Growing:
             return True
         edits: list[Any] = [_NOTHING] * len(drawn)
         edits[self._at] = [["append", [len(drawn[self._at]) - 1, "content", 0, "text"], text]]
-        output = {"data": edits, "is_generating": True, "render_config": None, "changed_state_ids": []}
-        self._blocks._queue.send_message(event, ProcessGeneratingMessage(output=output, success=True))
+        send(self._blocks._queue, event, edits)
         self._sent += text
         return True
 
