@@ -225,15 +225,24 @@ class Chats(Remembering):
             accept(home.store.move_head(owner, conversation_id, to))
         return self.open(owner, conversation_id)
 
-    def export(self, owner: str, conversation_id: str, format: str = "markdown") -> str:
-        """The conversation's line as "markdown", to be read, or "json", which `import_` takes in again."""
-        write = {"markdown": exchange.to_markdown, "json": exchange.to_json}.get(format)
-        if write is None:
+    def export(
+        self,
+        owner: str,
+        conversation_id: str,
+        format: str = "markdown",
+        labels: exchange.Labels = exchange.ENGLISH,
+    ) -> str:
+        """The conversation's line as "markdown", to be read, or "json", which `import_` takes in again.
+
+        `labels` are Markdown's words around the texts. Raises InvalidRequestError for another format.
+        """
+        if format not in ("markdown", "json"):
             raise InvalidRequestError(f"There is no format {format!r}.", hint='Formats are "markdown" and "json".')
         key = conversation_key(owner, conversation_id)
         home = self._home_of(key)
         home.saver.flush(key)
-        return write(home.store.get(*key))
+        found = home.store.get(*key)
+        return exchange.to_markdown(found, labels) if format == "markdown" else exchange.to_json(found)
 
     def import_(self, owner: str, data: str | bytes) -> Conversation:
         """A new conversation with what `export(…, "json")` gave. Raises InvalidRequestError that says what is wrong."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 from .documents import Document
@@ -26,18 +27,31 @@ class Imported(NamedTuple):
     turns: list[Turn]
 
 
-def to_markdown(conversation: StoredConversation) -> str:
+class Labels(NamedTuple):
+    """The words of a Markdown export that are not the conversation's own. `endings` by stop reason, and "running"."""
+
+    conversation: str = "Conversation"
+    you: str = "You"
+    assistant: str = "Assistant"
+    endings: Mapping[str, str] = MappingProxyType({})
+
+
+ENGLISH = Labels()
+
+
+def to_markdown(conversation: StoredConversation, labels: Labels = ENGLISH) -> str:
     """The line as a text to read: titles, texts, the names of documents, and how a reply ended that was cut off."""
-    parts = [f"# {' '.join(conversation.title.split()) or 'Conversation'}", _date(conversation.created_at)]
+    parts = [f"# {' '.join(conversation.title.split()) or labels.conversation}", _date(conversation.created_at)]
     for turn in conversation.turns:
-        parts += ["---", "**You**", turn.user]
+        parts += ["---", f"**{labels.you}**", turn.user]
         if turn.documents:
             parts.append("\n".join(f"- 📎 {document.name}" for document in turn.documents))
-        parts.append(f"**{turn.model or 'Assistant'}**")
+        parts.append(f"**{turn.model or labels.assistant}**")
         if turn.reply:
             parts.append(turn.reply)
         if turn.stop_reason not in ("end_turn", "stop_sequence"):
-            parts.append(f"*({turn.stop_reason or 'running'})*")
+            ending = turn.stop_reason or "running"
+            parts.append(f"*({labels.endings.get(ending, ending)})*")
     return "\n\n".join(parts) + "\n"
 
 

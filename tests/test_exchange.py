@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from assistant.documents import Document
 from assistant.errors import InvalidRequestError
-from assistant.exchange import from_json, to_json, to_markdown
+from assistant.exchange import Labels, from_json, to_json, to_markdown
 from assistant.messages import Notice, Turn, Usage
 from assistant.store import StoredConversation
 
@@ -46,6 +47,13 @@ def test_markdown_holds_texts_names_and_how_a_reply_ended() -> None:
     for part in ("# Título", "¿qué tal?", "notes.txt", "**m**", "Bien, `código`", "y?", "*(error)*", "1970-01-01"):
         assert part in text
     assert "the notes" not in text
+
+
+def test_markdown_s_own_words_are_those_that_were_asked_for() -> None:
+    labels = Labels("Conversación", "Tú", "Asistente", {"error": "sin respuesta"})
+    text = to_markdown(replace(STORED, title=" ", turns=[replace(TURNS[1], model=None)]), labels)
+    for part in ("# Conversación", "**Tú**", "**Asistente**", "*(sin respuesta)*"):
+        assert part in text
 
 
 def changed(**values: Any) -> str:
