@@ -34,14 +34,20 @@ class Controls:
     # -- the model -------------------------------------------------------------------------------------------
 
     async def fit(self, model: str | None, request: gr.Request) -> list[Any]:
-        """The header, and the fields as the model takes them: temperature, top_p, max tokens, effort."""
+        """The header, what is said of the model, and its fields: temperature, top_p, max tokens, effort."""
         language = words.reader(request)
         name = model if isinstance(model, str) else ""
         try:
-            return [self.header.html(name, language), *self.fields(name, language)]
+            return [self.header.html(name, language), self.told(name, language), *self.fields(name, language)]
         except Exception:
             logger.exception("app.fit_failed")
-            return [gr.skip()] * 5
+            return [gr.skip()] * 6
+
+    def told(self, model: str, language: str, **more: Any) -> Any:
+        """An update of the list of models: a name that is not in it may be one that was only begun."""
+        known = self.header.knows(model)
+        info = words.say("settings.model.info" if known else "settings.model.other", language, model=model)
+        return gr.Dropdown(info=info, **more)
 
     def fields(self, model: str, language: str) -> list[Any]:
         """Updates that show what the model takes. Values stay: they come back with a model that takes them."""
@@ -66,7 +72,8 @@ class Controls:
         name = model if isinstance(model, str) else ""
         try:
             choices = await self.header.choices(chosen=name)
-            return [gr.Dropdown(choices=choices), *await self.fit(model, request)]
+            header, _, *fields = await self.fit(model, request)
+            return [header, self.told(name, words.reader(request), choices=choices), *fields]
         except Exception:
             logger.exception("app.models_failed")
             return [gr.skip()] * 6

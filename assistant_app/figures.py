@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 
 from assistant.messages import Turn, Usage
 
@@ -28,6 +29,14 @@ def number(value: float) -> str:
 def tokens(usage: Usage, language: str) -> str:
     values = {"input": number(usage.total_input_tokens), "output": number(usage.output_tokens)}
     return words.say("cost.tokens", language, **values)
+
+
+def duration(seconds: float) -> str:
+    """How long to wait, rounded up, in units that both languages read."""
+    if seconds <= 90:
+        return f"{max(1, math.ceil(seconds))} s"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min" if minutes <= 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def footer(turn: Turn, language: str) -> str:

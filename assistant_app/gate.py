@@ -149,6 +149,7 @@ class Gate:
 
         language = words.language_of({"accept-language": _header(scope, b"accept-language")})
         said = {key: words.say(f"auth.{key}", language) for key in ("message", "user", "password", "sign_in")}
+        said["title"] = words.say("app.title", language)
         page = _PAGE
         for key, value in {**said, "language": language, "after": _address(after)}.items():
             page = page.replace(f"[{key}]", html.escape(value))
@@ -217,7 +218,7 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
 <meta name="color-scheme" content="light dark">
-<title>Assistant</title>
+<title>[title]</title>
 <link rel="icon" href="data:,">
 <style>
 body { font: 16px/1.5 "IBM Plex Sans", system-ui, sans-serif; margin: 0; min-height: 100vh; display: grid;
@@ -239,7 +240,7 @@ button { margin-top: .75rem; border-color: #0f766e; background: #0f766e; color: 
 <body>
 <main>
 <form method="post" action="login">
-<h1>Assistant</h1>
+<h1>[title]</h1>
 <p>[message]</p>
 [problem]
 <label for="username">[user]</label>

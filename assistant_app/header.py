@@ -61,6 +61,15 @@ class Header:
         except AssistantError:
             return None
 
+    def knows(self, model: str) -> bool:
+        """Whether a model is in the list, or none is chosen. Everything is, while there is no list."""
+        return (
+            not model
+            or not self._models
+            or model == self.default_model
+            or any(info.id == model for info in self._models)
+        )
+
     async def choices(self, chosen: str) -> list[tuple[str, str]]:
         """(label, id) of each model, the default one and the chosen one among them."""
         for _ in range(int(PATIENCE / 0.1)):

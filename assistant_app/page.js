@@ -1,5 +1,6 @@
-// What Gradio's chat leaves out: Escape stops, focus and placeholder come back after a turn, the icon buttons have
-// names, the address names the conversation, and a text that was not sent comes back into the text box.
+// What Gradio's chat leaves out: a turn is drawn before the server has heard of it, the address names the conversation,
+// what was typed or sent in vain outlives a reload, Escape stops, focus and placeholder come back after a turn, clicks
+// that come too early wait, the chosen colours stay, and what Gradio says in English alone is in the reader's language.
 (() => {
   const labels = __LABELS__;
   const words = labels[(navigator.language || "en").split("-")[0]] || labels.en;
@@ -11,6 +12,19 @@
     change(url.searchParams);
     if (url.href !== location.href) history.replaceState(history.state, "", url);
   };
+  const shownConversation = () => new URLSearchParams(location.search).get("c") || "";
+
+  // Gradio keeps the choice of colours in the address alone, where the next link would lose it.
+  const COLOURS = "assistant-colours";
+  const colours = localStorage.getItem(COLOURS);
+  if (colours !== null) address((query) => colours ? query.set("__theme", colours) : query.delete("__theme"));
+  // By now Gradio has looked there.
+  if (colours) document.body.classList.toggle("dark", colours === "dark");
+  document.addEventListener("click", (event) => {
+    const chosen = event.target.closest?.(".theme-button");
+    const names = ["light", "dark", ""];
+    if (chosen) localStorage.setItem(COLOURS, names[[...chosen.parentElement.children].indexOf(chosen)] ?? "");
+  }, true);
 
   const update = (values) => ({ __type__: "update", ...values });
   const locked = { interactive: false, submit_btn: false, stop_btn: true };
@@ -31,6 +45,7 @@
     // The text stands in the chat before the server has heard of it; the server's first answer names its turn.
     send(text, chat, id) {
       const [, notice, goOn] = this.begin(id);
+      asked = { text, after: lastTurn(chat) };
       return [[...(chat || []), said(text)], update({ ...locked, value: "" }), text, "send", notice, goOn, ""];
     },
     // The last message again; its id says which turn is meant.
@@ -47,27 +62,37 @@
       if (id) address((query) => query.set("c", id));
       return [];
     },
+    ended(id) {
+      asked = {};
+      return this.named(id);
+    },
     lock: () => [update(locked)],
     // What should not happen: the page can be used again, and says what to do.
     failed: () => [update({ interactive: true, submit_btn: true, stop_btn: false }), words.failed],
-    // The address named a conversation that is not there.
-    loaded(id) {
+    loaded(id, chat) {
+      restoreDraft(chat);
+      // The address named a conversation that is not there.
       address((query) => { if (query.has("c") && query.get("c") !== id) query.delete("c"); });
       document.documentElement.dataset.loaded = id;
-      restoreDraft();
     },
   };
 
-  // What was typed outlives a reload of this address: Gradio does one by itself when a lost server is back.
+  // What was typed outlives a reload of this conversation: Gradio does one by itself when a lost server is back. So
+  // does what was sent and did not become a turn: `asked`, the text and the turn which it was to follow.
   const DRAFT = "assistant-draft";
+  let asked = {};
+  const lastTurn = (chat) => (chat || []).findLast((each) => each.role === "user")?.metadata?.id ?? null;
   addEventListener("pagehide", () => {
-    sessionStorage.setItem(DRAFT, JSON.stringify({ at: location.href, text: box()?.value || "" }));
+    const draft = { of: shownConversation(), text: box()?.value || "", asked };
+    sessionStorage.setItem(DRAFT, JSON.stringify(draft));
   });
-  const restoreDraft = () => {
+  const restoreDraft = (chat) => {
     const draft = JSON.parse(sessionStorage.getItem(DRAFT) || "{}");
+    const lost = draft.asked?.text && draft.asked.after === lastTurn(chat) ? draft.asked.text : "";
+    const text = draft.text || lost;
     const area = box();
-    if (!draft.text || draft.at !== location.href || !area || area.value) return;
-    area.value = draft.text;
+    if (!text || draft.of !== shownConversation() || !area || area.value) return;
+    area.value = text;
     area.dispatchEvent(new Event("input", { bubbles: true }));
   };
 
@@ -117,13 +142,36 @@
     wasLocked = area.disabled;
   };
   // What Gradio says in English alone.
-  const LOST = "Connection to the server was lost. Attempting reconnection...";
+  const ENGLISH = [
+    [/^Connection to the server was lost\. Attempting reconnection\.\.\.$/, words.lost],
+    // An upload that was refused.
+    [/^HTTP 429: /, words.uploadLimit],
+    [/^HTTP \d+: /, words.uploadFailed],
+  ];
   const translate = () => {
-    document.querySelector("#chat [role=log]")?.setAttribute("aria-label", words.chat);
-    document.querySelectorAll("#chat .example[aria-label]").forEach((each) => each.removeAttribute("aria-label"));
-    document.querySelectorAll("#chat .scroll-down-button-container button").forEach((each) => name(each, words.down));
-    document.querySelectorAll(".toast-body *").forEach((each) => {
-      if (!each.childElementCount && each.textContent.trim() === LOST) each.textContent = words.lost;
+    if (document.title === labels.en.app) document.title = words.app;
+    const each = (selector, change) => document.querySelectorAll(selector).forEach(change);
+    const label = (selector, text) => each(selector, (part) => {
+      if (part.getAttribute("aria-label") !== text) part.setAttribute("aria-label", text);
+    });
+    label("#chat [role=log]", words.chat);
+    each("#chat [data-testid=user], #chat [data-testid=bot]", (part) => part.setAttribute("role", "group"));
+    label("#chat [data-testid=user]", words.yours);
+    label("#chat [data-testid=bot]", words.answer);
+    // Within buttons and cards that have a name.
+    each("#chat .example[aria-label], #chat button svg[aria-label]", (part) => part.removeAttribute("aria-label"));
+    each("#chat .scroll-down-button-container button", (part) => name(part, words.down));
+    each("#chat .copy_code_button", (part) => name(part, words.copyCode));
+    label("#memory-limit input", words.limit);
+    each("#memory-limit .reset-button", (part) => name(part, words.reset));
+    label("footer", words.footer);
+    each(".api-docs h2 + button", (part) => name(part, words.close));
+    each(".theme-button button", (part, at) => {
+      if (part.textContent !== words.colours[at]) part.textContent = words.colours[at];
+    });
+    each(".toast-body *", (part) => {
+      const known = !part.childElementCount && ENGLISH.find(([said]) => said.test(part.textContent.trim()));
+      if (known) part.textContent = known[1];
     });
   };
   const name = (button, label) => {

@@ -30,7 +30,14 @@ _JS = (_HERE / "page.js").read_text("utf-8").replace("__PANELS__", (_HERE / "pan
 
 # What the page's script says by itself.
 _SCRIPT_WORDS = {
+    "app": "app.title",
     "send": "chat.send",
+    "yours": "chat.yours",
+    "answer": "chat.answer",
+    "copyCode": "chat.copy_code",
+    "limit": "memory.limit",
+    "reset": "memory.reset",
+    "footer": "app.looks",
     "stop": "chat.stop",
     "placeholder": "chat.placeholder",
     "edit": "chatbot.edit",
@@ -47,6 +54,10 @@ _SCRIPT_WORDS = {
     "title": "side.rename",
     "pasted": "attach.pasted",
     "reading": "attach.reading",
+    "uploading": "attach.uploading",
+    "uploadFailed": "attach.failed",
+    "uploadLimit": "attach.upload_limit",
+    "filesFirst": "attach.first",
     "tooLarge": "attach.size",
 }
 
@@ -267,7 +278,8 @@ def _wire_loading(demo: gr.Blocks, chat: Chat, parts: Parts, side_bar: Sidebar, 
 
     inputs = [parts.conversation, parts.side.zone]
     opened = demo.load(load, inputs, parts.of(names), js="() => assistantPage.opened()", **_QUIET)
-    opened.then(None, [parts.conversation], None, js="(id) => assistantPage.loaded(id)", **_QUIET)
+    shown = [parts.conversation, parts.interface.chatbot]
+    opened.then(None, shown, None, js="(id, chat) => assistantPage.loaded(id, chat)", **_QUIET)
     parts.under_way.change(None, None, [parts.interface.textbox], js="() => assistantPage.lock()", **_QUIET)
     _ends(parts, parts.under_way.change(chat.attach, [parts.conversation], parts.of(TURN), **_QUIET))
     demo.unload(chat.unload)
@@ -275,7 +287,7 @@ def _wire_loading(demo: gr.Blocks, chat: Chat, parts: Parts, side_bar: Sidebar, 
 
 def _ends(parts: Parts, answered: Any) -> None:
     """In the browser alone: the address names the conversation, or the page is freed where the server failed."""
-    answered.then(None, [parts.conversation], None, js="(id) => assistantPage.named(id)", **_QUIET)
+    answered.then(None, [parts.conversation], None, js="(id) => assistantPage.ended(id)", **_QUIET)
     freed = [parts.interface.textbox, parts.notice]
     answered.failure(None, None, freed, js="() => assistantPage.failed()", **_QUIET)
 
@@ -318,7 +330,10 @@ def _wire_buttons(chat: Chat, parts: Parts) -> None:
 def head() -> str:
     """The page's script, with the words it needs."""
     labels = {
-        language: {name: words.say(key, language) for name, key in _SCRIPT_WORDS.items()}
+        language: {
+            **{name: words.say(key, language) for name, key in _SCRIPT_WORDS.items()},
+            "colours": [words.say(f"colours.{name}", language) for name in ("light", "dark", "system")],
+        }
         for language in words.LANGUAGES
     }
     values = {"LABELS": _json(labels), "LONG_TEXT": LONG_TEXT, "MAX_FILE": MAX_FILE, "ENDINGS": ",".join(ENDINGS)}

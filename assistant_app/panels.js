@@ -45,7 +45,6 @@ const say = (toast) => {
   setTimeout(() => { if (document.getElementById(TOAST) === shown) hush(); }, left);
 };
 const toast = (text, undo) => ({ text, undo, until: Date.now() + 10000 });
-const shownConversation = () => new URLSearchParams(location.search).get("c") || "";
 
 Object.assign(assistantPage, {
   opened() {
@@ -202,6 +201,42 @@ document.addEventListener("paste", (event) => {
     event.stopPropagation();
     attach([new File([text], `${words.pasted}.txt`, { type: "text/plain" })]);
   }
+}, true);
+// Gradio shows nothing of files on their way.
+const sendAway = window.fetch;
+let uploads = 0;
+const showUploads = (more) => {
+  uploads += more;
+  document.getElementById("uploading")?.remove();
+  if (!uploads) return;
+  const shown = document.createElement("span");
+  shown.id = "uploading";
+  shown.className = "chip chip-reading";
+  shown.setAttribute("role", "status");
+  shown.textContent = words.uploading;
+  document.getElementById("attach")?.after(shown);
+};
+window.fetch = async (...given) => {
+  if (!/\/gradio_api\/upload(\?|$)/.test(given[0]?.url ?? given[0])) return sendAway(...given);
+  showUploads(1);
+  try {
+    return await sendAway(...given);
+  } finally {
+    showUploads(-1);
+  }
+};
+// A message that is sent meanwhile would go without them.
+const early = (event) => {
+  if (!document.querySelector("#attachments .chip-reading")) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  say(toast(words.filesFirst));
+};
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.target === box()) early(event);
+}, true);
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.("#message .submit-button")) early(event);
 }, true);
 const carriesFiles = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
 const drag = (on) => document.documentElement.classList.toggle("assistant-drop", on);

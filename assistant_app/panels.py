@@ -215,10 +215,10 @@ def wire_settings(demo: gr.Blocks, chat: Chat, extras: Extras, header: gr.HTML, 
     """`settings` in the order of settings.NAMES."""
     listeners = Controls(chat.chats, chat.header)
     model, temperature, top_p, max_tokens, _, effort = settings
-    fitted = [header, temperature, top_p, max_tokens, effort]
+    fitted = [header, model, temperature, top_p, max_tokens, effort]
     model.change(listeners.fit, [model], fitted, **NOW)
-    demo.load(listeners.models, [model], [model, *fitted], **QUIET)
-    extras.refresh.click(listeners.refresh, [model], [model, *fitted, extras.said], **QUIET)
+    demo.load(listeners.models, [model], fitted, **QUIET)
+    extras.refresh.click(listeners.refresh, [model], [*fitted, extras.said], **QUIET)
     extras.preset.input(listeners.pick, [extras.preset, model], [*settings, extras.said], **QUIET)
     extras.save.click(listeners.save, [extras.name, *settings], [extras.preset, extras.name, extras.said], **QUIET)
     extras.delete.click(listeners.delete, [extras.preset], [extras.preset, extras.said], **QUIET)

@@ -1,4 +1,4 @@
-"""The words of the side bar and the panels, for words.py's table. key: (English, Spanish)."""
+"""The words of the side bar, the panels, limits and colours, for words.py's table. key: (English, Spanish)."""
 
 from __future__ import annotations
 
@@ -48,17 +48,43 @@ TABLE: dict[str, tuple[str, str]] = {
         "El archivo tiene más de {limit} MB.",
     ),
     "side.import.bad": (
-        "This file is no conversation that was exported here: {why}",
-        "Este archivo no es una conversación exportada aquí: {why}",
+        "This file is no conversation that was exported here. ({why})",
+        "Este archivo no es una conversación exportada aquí. ({why})",
     ),
     "side.close": ("Close", "Cerrar"),
     "side.toggle": ("Show or hide the conversations", "Mostrar u ocultar las conversaciones"),
+    # In an exported conversation.
+    "export.conversation": ("Conversation", "Conversación"),
+    "export.you": ("You", "Tú"),
+    "export.assistant": ("Assistant", "Asistente"),
+    "export.running": ("still being written", "todavía se está escribiendo"),
+    "export.max_tokens": ("cut at its longest length", "cortada en su longitud máxima"),
+    "export.cancelled": ("stopped", "detenida"),
+    "export.interrupted": ("cut off", "cortada"),
+    "export.error": ("no answer: an error", "sin respuesta: un error"),
+    "export.refusal": ("declined by the model", "el modelo declinó responder"),
+    "export.guardrail": ("a guardrail stepped in", "intervino una barrera de protección"),
+    "export.context_window": ("the model's window is full", "la ventana del modelo está llena"),
+    "export.other": ("ended otherwise", "terminó de otra forma"),
     # Attachments.
     "attach.button": ("Attach files", "Adjuntar archivos"),
     "attach.label": ("Attached", "Adjuntos"),
     "attach.remove": ("Remove {name}", "Quitar {name}"),
     "attach.pasted": ("Pasted text", "Texto pegado"),
     "attach.alone": ("Please read what is attached.", "Lee lo que va adjunto, por favor."),
+    "attach.uploading": ("Uploading…", "Subiendo…"),
+    "attach.failed": (
+        "The files could not be uploaded. Attach them again.",
+        "No se pudieron subir los archivos. Adjúntalos otra vez.",
+    ),
+    "attach.upload_limit": (
+        "The limit of uploads for a day is reached. Attach the files tomorrow, or paste their text.",
+        "Se alcanzó el límite de subidas por día. Adjunta los archivos mañana, o pega su texto.",
+    ),
+    "attach.first": (
+        "The files are not ready yet. Send the message in a moment.",
+        "Los archivos aún no están listos. Envía el mensaje en un momento.",
+    ),
     "attach.reading": ("Reading the files…", "Leyendo los archivos…"),
     "attach.kind": (
         "{name}: files of this kind are not taken. Kinds that are: {kinds}.",
@@ -172,6 +198,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "Tokens for summary and turns together; past it the oldest turns are summarised.",
         "Tokens para el resumen y los turnos; pasado el límite se resumen los turnos más antiguos.",
     ),
+    "memory.reset": ("Back to what it was", "Volver a lo que era"),
     "memory.save": ("Save", "Guardar"),
     "memory.saved": ("Saved; it holds from the next message on.", "Guardado; vale desde el siguiente mensaje."),
     "memory.forget": ("Forget", "Olvidar"),
@@ -204,6 +231,22 @@ TABLE: dict[str, tuple[str, str]] = {
     "store.unopenable": ("the database can't be opened", "no se puede abrir la base de datos"),
     "store.not_a_database": ("the database is damaged", "la base de datos está dañada"),
     "store.failed": ("the database failed", "la base de datos falló"),
+    # Limits that are reached.
+    "limit.concurrent_runs": (
+        "As many answers as are allowed at once are being written.",
+        "Ya se están escribiendo tantas respuestas como se permiten a la vez.",
+    ),
+    "limit.messages_per_minute": (
+        "The messages that are allowed in a minute are used up.",
+        "Se agotaron los mensajes que se permiten por minuto.",
+    ),
+    "limit.tokens_per_day": ("Today's tokens are used up.", "Se agotaron los tokens de hoy."),
+    "limit.usd_per_day": ("Today's budget is used up.", "Se agotó el presupuesto de hoy."),
+    # The colours of the page.
+    "app.looks": ("Looks of the page", "Aspecto de la página"),
+    "colours.light": ("Light", "Claro"),
+    "colours.dark": ("Dark", "Oscuro"),
+    "colours.system": ("As the system", "Como el sistema"),
     # Cost.
     "cost.label": ("Tokens and cost", "Tokens y coste"),
     "cost.tokens": ("{input} tokens in, {output} out", "{input} tokens de entrada, {output} de salida"),

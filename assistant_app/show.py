@@ -5,7 +5,9 @@ from __future__ import annotations
 import html
 import math
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from assistant import errors
@@ -17,7 +19,7 @@ from assistant.store import StaleConversationError
 from . import words
 from .attachments import chips
 from .chatbot import is_text
-from .figures import footer
+from .figures import duration, footer
 
 Shown = dict[str, Any]
 
@@ -204,13 +206,17 @@ def error_text(error: BaseException | type[BaseException], language: str, part: 
 
 def explained(error: BaseException, language: str) -> str:
     """An error for a person, as Markdown: what happened, what to do, and the details folded."""
-    return _explained(type(error), str(error), language, retry_after=getattr(error, "retry_after", None))
+    what, then = error_text(error, language), error_text(error, language, ".next")
+    if isinstance(error, errors.BudgetExceededError):
+        what = words.say(f"limit.{error.code}", language) if words.knows(f"limit.{error.code}") else what
+        if error.retry_after is not None:
+            at = datetime.fromtimestamp(time.time() + error.retry_after, UTC)
+            values = {"wait": duration(error.retry_after), "time": f"{at:%H:%M}"}
+            then = words.say("error.BudgetExceededError.after", language, **values)
+    return _with_details(what, then, str(error), language)
 
 
-def _explained(kind: type[BaseException], details: str, language: str, retry_after: float | None = None) -> str:
-    what, then = error_text(kind, language), error_text(kind, language, ".next")
-    if retry_after and issubclass(kind, errors.BudgetExceededError):
-        then = words.say("error.BudgetExceededError.after", language, seconds=round(retry_after) or 1)
+def _with_details(what: str, then: str, details: str, language: str) -> str:
     text = f"**{what}** {then}"
     return f"{text}\n\n{_folded(details, language)}" if details.strip() else text
 
@@ -231,7 +237,8 @@ def _ending(turn: Turn, error: AssistantError | None, language: str) -> str:
         if turn.error:
             kind = _kind(turn)
             if kind is not None:
-                return _explained(kind, turn.error, language)
+                what, then = error_text(kind, language), error_text(kind, language, ".next")
+                return _with_details(what, then, turn.error, language)
             said = words.say(f"end.{turn.stop_reason}", language)
             return f"**{said}**\n\n{_folded(turn.error, language)}"
     return f"*{words.say(f'end.{turn.stop_reason}', language)}*"

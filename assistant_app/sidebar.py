@@ -16,9 +16,11 @@ import gradio as gr
 
 from assistant.chats import Chats, ConversationSummary
 from assistant.errors import AssistantError, InvalidRequestError
+from assistant.exchange import Labels
 from assistant.messages import new_id
 
 from . import show, words
+from .gate import TICKET
 from .identity import owner_of
 from .tabs import Tabs
 
@@ -54,7 +56,9 @@ class Sidebar:
         language = words.reader(request)
         self.tabs.of(request.session_hash).zone = zone
         entries = await self._found(conversation, zone, request)
-        return {"top": _top(language), "entries": entries, "data": _data(language), "zone": zone}
+        signed_in = TICKET in (request.cookies or {})
+        data = _data(language, signed_in=signed_in)
+        return {"top": _top(language), "entries": entries, "data": data, "zone": zone}
 
     async def after_turn(self, conversation: str, request: Any, first: bool) -> dict[str, Any]:
         """The list as it is now. After a `first` turn, `untitled`: its title, which a model may be replacing."""
@@ -135,7 +139,7 @@ class Sidebar:
 
     def _export(self, owner: str, given: dict[str, Any], language: str) -> dict[str, Any]:
         ending, kind = _EXPORTS[given["format"]]
-        text = self.chats.export(owner, given["id"], given["format"])
+        text = self.chats.export(owner, given["id"], given["format"], _labels(language))
         title = self.chats.open(owner, given["id"]).title
         return {"do": "download", "name": f"{_file_name(title)}.{ending}", "type": kind, "text": text}
 
@@ -147,7 +151,7 @@ class Sidebar:
         try:
             made = self.chats.import_(owner, data)
         except InvalidRequestError as error:
-            return {"do": "say", "text": words.say("side.import.bad", language, why=str(error))}
+            return {"do": "say", "text": words.say("side.import.bad", language, why=error.message)}
         return {"do": "go", "to": f"?c={made.id}"}
 
     def _forget_all(self, owner: str, given: dict[str, Any], language: str) -> dict[str, Any]:
@@ -207,15 +211,16 @@ def _top(language: str) -> str:
     )
 
 
-def _data(language: str) -> str:
+def _data(language: str, *, signed_in: bool) -> str:
     question = _say("side.forget_all.confirm", language)
+    out = f'<a href="logout">{_say("auth.sign_out", language)}</a>' if signed_in else ""
     return (
         f'<details class="side-data"><summary>{_say("side.data", language)}</summary><div>'
         f'<button type="button" data-do="import" data-limit="{MAX_IMPORT}" data-too-large="'
         f'{_say("side.import.too_large", language, limit=round(MAX_IMPORT / 1e6))}">'
         f"{_say('side.import', language)}</button>"
         f'<button type="button" class="danger" data-do="forget_all" data-confirm="{question}">'
-        f"{_say('side.forget_all', language)}</button></div></details>"
+        f"{_say('side.forget_all', language)}</button>{out}</div></details>"
     )
 
 
@@ -234,6 +239,14 @@ def _today(zone: str) -> Callable[[float], date]:
     except (TypeError, ValueError, OverflowError):
         offset = UTC
     return lambda seconds: datetime.fromtimestamp(seconds, offset).date()
+
+
+def _labels(language: str) -> Labels:
+    endings = {name: words.say(f"export.{name}", language) for name in words.EXPORTED_ENDINGS}
+    conversation, you, assistant = (
+        words.say(f"export.{name}", language) for name in ("conversation", "you", "assistant")
+    )
+    return Labels(conversation, you, assistant, endings)
 
 
 def _file_name(title: str) -> str:

@@ -25,6 +25,9 @@ TABLE: dict[str, tuple[str, str]] = {
     "chat.textbox": ("Message", "Mensaje"),
     "chat.send": ("Send", "Enviar"),
     "chat.stop": ("Stop", "Detener"),
+    "chat.yours": ("Your message", "Tu mensaje"),
+    "chat.answer": ("Answer", "Respuesta"),
+    "chat.copy_code": ("Copy the code", "Copiar el código"),
     "chat.failed": (
         "**Something went wrong on the way.** What was said is kept: load the page again.",
         "**Algo salió mal por el camino.** Lo dicho está guardado: vuelve a cargar la página.",
@@ -46,6 +49,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "settings.model.info": (
         "From the list, or any id: an inference profile, an ARN…",
         "De la lista, o cualquier id: un perfil de inferencia, un ARN…",
+    ),
+    "settings.model.other": (
+        "“{model}” is not in the list; it is asked for as it stands.",
+        "«{model}» no está en la lista; se pide tal cual.",
     ),
     "settings.temperature": ("Temperature", "Temperatura"),
     "settings.temperature.info": (
@@ -226,12 +233,12 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "error.BudgetExceededError": ("A limit is reached.", "Se alcanzó un límite."),
     "error.BudgetExceededError.next": (
-        "Your message is kept below; send it when there is room again.",
-        "Tu mensaje se conserva abajo; envíalo cuando vuelva a haber margen.",
+        "Your message is kept; send it when there is room again.",
+        "Tu mensaje se conserva; envíalo cuando vuelva a haber margen.",
     ),
     "error.BudgetExceededError.after": (
-        "Your message is kept below; send it again in {seconds} s.",
-        "Tu mensaje se conserva abajo; envíalo de nuevo en {seconds} s.",
+        "Your message is kept; send it again in {wait}, at {time} UTC.",
+        "Tu mensaje se conserva; envíalo de nuevo en {wait}, a las {time} UTC.",
     ),
     "error.PromptError": ("The prompt template does not fit.", "La plantilla no encaja."),
     "error.PromptError.next": ("See the details.", "Mira los detalles."),
@@ -317,12 +324,25 @@ TABLE: dict[str, tuple[str, str]] = {
     "auth.user": ("User", "Usuario"),
     "auth.password": ("Password", "Contraseña"),
     "auth.sign_in": ("Sign in", "Entrar"),
+    "auth.sign_out": ("Sign out", "Cerrar sesión"),
     "auth.wrong": ("User or password are wrong.", "El usuario o la contraseña no son correctos."),
     "auth.busy": ("Too many attempts. Try again in a minute.", "Demasiados intentos. Prueba de nuevo en un minuto."),
     **phrases.TABLE,
 }
 
 EXAMPLES = ("code", "summary", "invoice")
+# How a reply may have ended of which an export says so.
+EXPORTED_ENDINGS = (
+    "running",
+    "max_tokens",
+    "cancelled",
+    "interrupted",
+    "error",
+    "refusal",
+    "guardrail",
+    "context_window",
+    "other",
+)
 
 
 def say(key: str, language: str, **values: Any) -> str:

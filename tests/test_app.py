@@ -8,7 +8,10 @@ import inspect
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,10 +25,10 @@ from gradio_client import Client
 from assistant import errors
 from assistant.chats import Chats
 from assistant.errors import AssistantError, BudgetExceededError, StreamInterruptedError, ThrottledError
-from assistant.limits import Limits
+from assistant.limits import Account, Allowance, Limits, check
 from assistant.messages import Notice, Turn
 from assistant.store import ConversationStore, StaleConversationError
-from assistant_app import launch, show, words
+from assistant_app import figures, launch, show, words
 from assistant_app.chat import Chat
 from assistant_app.frames import TURN
 from assistant_app.header import Header
@@ -298,11 +301,23 @@ def test_a_message_over_the_limit_is_refused_in_words(client: ScriptedClient, tm
         chat = Chat(chats, Header(client))
         assert answers(chat, "one")[-1]["content"][0]["text"] == "You said: one"
         refused = answers(chat, "two", request=request_of(session="other", language="es"))[-1]
-        assert "Se alcanzó un límite." in refused["content"][0]["text"]
-        assert "en " in words.say("error.BudgetExceededError.after", "es", seconds=3)
-        assert issubclass(BudgetExceededError, AssistantError)
+        assert words.say("limit.messages_per_minute", "es") in refused["content"][0]["text"]
     finally:
         chats.close()
+
+
+def test_a_limit_is_named_and_says_when_it_resets() -> None:
+    night = datetime(2026, 11, 25, 22, 7, 30, tzinfo=UTC).timestamp()
+    for name in (each.name for each in fields(Allowance)):
+        with pytest.raises(BudgetExceededError) as caught:
+            check(Account("2026-11-25", 9, 9.0, 9, deque([night - 20])), Allowance(**{name: 1}), night, "you")
+        said = show.explained(caught.value, "es")
+        assert words.say(f"limit.{name}", "es") in said
+        wait = {"concurrent_runs": "margen", "messages_per_minute": " 40 s, a las "}.get(name, " 1 h 53 min, a las ")
+        assert wait in said
+    assert [figures.duration(seconds) for seconds in (0.2, 90, 91, 5400, 5401)] == [
+        *("1 s", "90 s", "2 min", "90 min", "1 h 31 min")
+    ]
 
 
 def test_a_reply_that_ends_while_a_second_tab_is_opening_is_drawn_to_its_end(

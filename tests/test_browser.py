@@ -29,6 +29,7 @@ from .browser import (
     ScriptedClient,
     Served,
     conversation_of,
+    loaded,
     open_settings,
     send,
     serving,
@@ -326,6 +327,26 @@ def test_a_conversation_outlives_the_server(browser: Browser, open_page: OpenPag
         expect(again.locator(BOT)).to_have_text("You said: Hello")
 
 
+@pytest.mark.parametrize("arrives", [True, False])
+def test_what_was_sent_in_vain_comes_back_into_the_box(
+    open_page: OpenPage, client: ScriptedClient, arrives: bool
+) -> None:
+    page = open_page()
+    turn(page, client, "Hello", "Hi.")
+    if not arrives:
+        page.route(re.compile("/queue/join"), lambda route: route.abort())
+    send(page, "Are you there?")
+    expect(page.locator(USER)).to_have_count(2)
+    if arrives:
+        client.next().say("Yes")
+        expect(page.locator(BOT).last).to_contain_text("Yes")
+    page.unroute_all()
+    page.reload()
+    loaded(page)
+    expect(page.locator(USER)).to_have_count(2 if arrives else 1)
+    expect(page.locator(BOX)).to_have_value("" if arrives else "Are you there?")
+
+
 def test_a_page_from_before_a_restart_can_still_be_used(
     open_page: OpenPage, client: ScriptedClient, served: Served
 ) -> None:
@@ -516,7 +537,7 @@ def test_the_page_speaks_the_browser_s_language(
         return words.say(key, language)
 
     page = open_page(locale=locale)
-    assert page.title() == "Assistant"
+    expect(page).to_have_title(say("app.title"))
     expect(page.locator("h1")).to_have_text(say("app.title"))
     expect(page.get_by_text(say("app.greeting"))).to_be_visible()
     expect(page.locator(BOX)).to_have_attribute("placeholder", say("chat.placeholder"))
@@ -528,9 +549,28 @@ def test_the_page_speaks_the_browser_s_language(
     for name in words.EXAMPLES:
         expect(page.get_by_text(say(f"example.{name}"), exact=True)).to_be_visible()
     assert "__i18n__" not in page.content().split("window.gradio_config")[-1].split("</script>", 1)[-1]
-    turn(page, client, "…", "ok")
-    for label in ("chatbot.retry", "chatbot.undo", "chatbot.edit", "chatbot.copy_message"):
+    turn(page, client, "…", "```\nok\n```", seen="ok")
+    for label in ("chatbot.retry", "chatbot.undo", "chatbot.edit", "chatbot.copy_message", "chat.copy_code"):
         expect(page.locator(f'#chat button[aria-label="{say(label)}"]').last).to_be_attached()
+    expect(page.get_by_role("group", name=say("chat.yours"))).to_have_text("…")
+    expect(page.get_by_role("group", name=say("chat.answer")).first).to_have_text("ok")
+    page.get_by_role("button", name=say("memory.label")).click()
+    expect(page.get_by_role("slider", name=say("memory.limit"))).to_be_visible()
+    expect(page.get_by_role("button", name=say("memory.reset"))).to_be_visible()
+
+
+def test_the_chosen_colours_stay_and_nothing_else_of_gradio_s_settings_is_shown(open_page: OpenPage) -> None:
+    page = open_page(locale="es-ES")
+    page.locator("footer button.settings").click()
+    expect(page.locator(".api-docs h2").locator("visible=true")).to_have_count(2)
+    page.get_by_role("button", name="Oscuro").click()
+    expect(page.locator("body.dark")).to_be_visible()
+    page.goto(page.url.partition("?")[0])
+    loaded(page)
+    expect(page.locator("body.dark")).to_be_visible()
+    page.locator("footer button.settings").click()
+    page.get_by_role("button", name="Como el sistema").click()
+    expect(page.locator("body.dark")).to_have_count(0)
 
 
 def test_an_example_runs_and_suggests_its_follow_up(open_page: OpenPage, client: ScriptedClient) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from assistant.errors import ThrottledError
 from assistant.messages import Completed, Notice, Retrying, Usage
+from assistant_app import words
 
 from .browser import (
     BOT,
@@ -80,6 +81,33 @@ def test_a_file_goes_along_with_the_next_message_and_stays_in_the_transcript(
     assert [each.name for message in again.messages for each in message.documents] == ["notes & more.txt"]
     again.finish("1234!")
     usable(page)
+
+
+def test_a_message_waits_for_files_on_their_way_and_a_refused_upload_is_said(
+    open_page: OpenPage, client: ScriptedClient
+) -> None:
+    page = open_page(locale="es-ES")
+    held: list[Route] = []
+    page.route(re.compile("/gradio_api/upload"), lambda route: held.append(route))
+    attach(page, file("notes.txt", b"The code is 1234."))
+    expect(page.locator("#uploading")).to_have_text(words.say("attach.uploading", "es"))
+    page.fill(BOX, "What is the code?")
+    page.press(BOX, "Enter")
+    expect(page.locator(TOAST)).to_contain_text(words.say("attach.first", "es"))
+    expect(page.locator(BOX)).to_have_value("What is the code?")
+    held.pop().continue_()
+    expect(page.locator(CHIP)).to_have_text("notes.txt")
+    expect(page.locator("#uploading")).to_have_count(0)
+    page.press(BOX, "Enter")
+    answer = client.next()
+    assert [each.name for each in answer.messages[-1].documents] == ["notes.txt"]
+    answer.finish("1234.")
+    usable(page)
+    attach(page, file("more.txt", b"more"))
+    expect(page.locator("#uploading")).to_be_visible()
+    held.pop().fulfill(status=429, body='{"detail": "The limit"}')
+    expect(page.locator(".toast-body")).to_contain_text(words.say("attach.upload_limit", "es"))
+    expect(page.locator("#uploading")).to_have_count(0)
 
 
 def test_what_can_t_be_attached_is_explained_and_the_text_stays(open_page: OpenPage, client: ScriptedClient) -> None:

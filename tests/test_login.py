@@ -400,6 +400,7 @@ def test_a_browser_signs_in_with_a_form_and_comes_back_to_its_conversation(serve
         wrong = http.post("/login", data={"username": "ana", "password": "no", "after": "?c=abc123"})
         assert wrong.status_code == 400
         assert "no son correctos" in wrong.text
+        assert "<title>Asistente</title>" in wrong.text
         assert 'value="?c=abc123"' in wrong.text
         right = http.post("/login", data={"username": " ana ", "password": "correct horse", "after": "?c=abc123"})
         assert (right.status_code, right.headers["location"]) == (303, "./?c=abc123")

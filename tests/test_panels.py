@@ -19,7 +19,7 @@ from assistant.catalog import ModelInfo, Price
 from assistant.chats import Chats, ConversationSummary
 from assistant.documents import MAX_DOCUMENTS, Document
 from assistant.errors import InvalidRequestError, StoreError, ThrottledError
-from assistant.messages import Notice, Retrying, Turn, Usage
+from assistant.messages import STOP_REASONS, Notice, Retrying, Turn, Usage
 from assistant.runs import Update
 from assistant.store import ConversationStore
 from assistant_app import attachments, cost, figures, header, memory_panel, phrases, show, sidebar, watching, words
@@ -27,6 +27,7 @@ from assistant_app.asking import Asked, submit
 from assistant_app.attachments import LONG_TEXT, Attachments, GoneError, Waiting
 from assistant_app.controls import Controls
 from assistant_app.cost import Costs
+from assistant_app.gate import TICKET
 from assistant_app.header import Header
 from assistant_app.identity import COOKIE, owner_of
 from assistant_app.memory_panel import MemoryPanel
@@ -370,6 +371,33 @@ def test_a_wait_counts_down() -> None:
         return [update.retrying and update.retrying.wait async for update in watched]
 
     assert asyncio.run(scenario()) == [7.0, 4.5, 0.0, None]
+
+
+def test_an_export_is_in_the_reader_s_language(chats: Chats) -> None:
+    owner = owner_of(request_of())
+    id = said(chats, owner, "hola")
+    command = json.dumps({"do": "export", "id": id, "format": "markdown"})
+    _, answer = asyncio.run(Sidebar(chats, Tabs()).act(command, "", "0", request_of(language="es")))
+    assert "**Tú**" in json.loads(answer)["text"]
+    for reason in {*STOP_REASONS, "running"} - {"end_turn", "stop_sequence"}:
+        assert reason in words.EXPORTED_ENDINGS
+
+
+def test_only_who_has_signed_in_can_sign_out(chats: Chats) -> None:
+    side = Sidebar(chats, Tabs())
+    request = request_of()
+    assert "logout" not in asyncio.run(side.opened("", "0", request))["data"]
+    request.cookies[TICKET] = "a ticket"
+    assert 'href="logout"' in asyncio.run(side.opened("", "0", request))["data"]
+
+
+def test_a_model_that_was_only_begun_is_said_not_to_be_in_the_list(chats: Chats, client: ScriptedClient) -> None:
+    listed = Header(client)
+    listed.refresh()
+    controls = Controls(chats, listed)
+    for name, seen in (("", True), ("scripted-2", True), ("script", False)):
+        _, told, *_ = asyncio.run(controls.fit(name, request_of()))
+        assert told.info.startswith("From the list" if seen else "“script” is not in the list")
 
 
 def test_what_is_imported_and_is_none_is_said(chats: Chats) -> None:
