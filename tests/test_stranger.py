@@ -311,6 +311,12 @@ def inputs_for(block: Any, ana: Ana, text: str) -> Any:
     return text if kind == "textbox" else None
 
 
+def commands(conversation: str) -> list[dict[str, str]]:
+    """What the side bar's buttons ask for."""
+    dos = ("rename", "delete", "restore", "export")
+    return [{"do": do, "id": conversation, "title": "theirs", "format": "json"} for do in dos]
+
+
 def test_no_listener_of_the_page_tells_or_changes_anything_of_another_owner(world: Any) -> None:
     """Every listener there is, with Ana's conversation, turns and texts wherever it takes something."""
     served, others, ana, _ = world
@@ -335,7 +341,10 @@ def test_no_listener_of_the_page_tells_or_changes_anything_of_another_owner(worl
         for number, function in served.demo.fns.items():
             if not callable(function.fn) or function.fn.__name__ == "unload":
                 continue
-            for text in (ana.conversation, ana.turns[0].id):
+            texts = [ana.conversation, ana.turns[0].id]
+            if function.fn.__name__ == "act":
+                texts += [json.dumps(each) for each in commands(ana.conversation)]
+            for text in texts:
                 data = [inputs_for(block, ana, text) for block in function.inputs]
                 bea.session = uuid.uuid4().hex[:11]
                 event = {"value": text, "index": 0}
