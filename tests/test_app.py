@@ -245,6 +245,16 @@ def test_no_error_of_the_library_reaches_gradio(
     assert drawn(chat.go_on("x", request, *[None] * 6))
 
 
+def test_a_bug_while_a_reply_is_drawn_frees_the_page(
+    chat: Chat, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.echo = True
+    monkeypatch.setattr(show, "live", lambda *_: 1 / 0)
+    last = said(chat, "hi")[-1]
+    assert "Something went wrong." in last["notice"]
+    assert last["textbox"]["interactive"]
+
+
 def test_an_error_in_the_middle_keeps_the_text_and_says_what_to_do(chat: Chat, client: ScriptedClient) -> None:
     import threading
 
