@@ -30,6 +30,12 @@ from .gate import user_of
 
 _HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
 
+# Seconds without an event after which a page's stream is closed: of the six connections that a browser has to one
+# host it takes one. What is sent in that very moment would never be answered, for the page takes the stream for open
+# that it has not yet seen closed: so it is not closed between the events of a page that is being opened, and what
+# comes right behind its end waits until the page must have seen it.
+_IDLE, _CLOSING = 0.5, 0.1
+
 # In a page's queue: it has gone.
 _GONE = object()
 
@@ -44,43 +50,43 @@ def send(queue: Any, event: Any, edits: list[Any]) -> None:
     queue.pending_messages_per_session[event.session_hash].put_nowait(b"data: " + orjson.dumps(message) + b"\n\n")
 
 
-def routes(app: Any) -> list[Route]:
-    """To be put in front of those of Gradio's app."""
+class Events:
+    """Both routes, for one app."""
 
-    async def join(request: Request) -> JSONResponse:
-        return await _join(app, request)
-
-    return [
-        Route("/gradio_api/queue/join", join, methods=["POST"]),
-        Route("/gradio_api/queue/data", _Data(app), methods=["GET"]),
-    ]
-
-
-async def _join(app: Any, request: Request) -> JSONResponse:
-    try:
-        body = PredictBodyInternal(**{**orjson.loads(await request.body()), "request": request})
-    except (ValidationError, TypeError):
-        return JSONResponse({"detail": "This is no event."}, 422)
-    if body.session_hash is None:
-        return JSONResponse({"detail": "Session hash not found."}, 400)
-    queue = app.get_blocks()._queue
-    if queue.stopped:
-        return JSONResponse({"detail": "Queue is stopped."}, 503)
-    if queue.server_app is None:
-        queue.set_server_app(app)
-    try:
-        accepted, answer, _ = await queue.push(body=body, request=request, username=user_of(request))
-    except KeyError:
-        # Gradio looks the listener up in a dict.
-        accepted, answer = False, "There is no such listener."
-    return JSONResponse({"event_id": answer} if accepted else {"detail": answer}, 200 if accepted else 400)
-
-
-class _Data:
     def __init__(self, app: Any) -> None:
         self._app = app
+        # Sessions whose stream was closed a moment ago.
+        self._closed: set[str] = set()
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    def routes(self) -> list[Route]:
+        """To be put in front of Gradio's own."""
+        return [
+            Route("/gradio_api/queue/join", self._join, methods=["POST"]),
+            Route("/gradio_api/queue/data", _App(self._stream), methods=["GET"]),
+        ]
+
+    async def _join(self, request: Request) -> JSONResponse:
+        try:
+            body = PredictBodyInternal(**{**orjson.loads(await request.body()), "request": request})
+        except (ValidationError, TypeError):
+            return JSONResponse({"detail": "This is no event."}, 422)
+        if body.session_hash is None:
+            return JSONResponse({"detail": "Session hash not found."}, 400)
+        queue = self._app.get_blocks()._queue
+        if queue.stopped:
+            return JSONResponse({"detail": "Queue is stopped."}, 503)
+        if queue.server_app is None:
+            queue.set_server_app(self._app)
+        while body.session_hash in self._closed:
+            await asyncio.sleep(_CLOSING / 5)
+        try:
+            accepted, answer, _ = await queue.push(body=body, request=request, username=user_of(request))
+        except KeyError:
+            # Gradio looks the listener up in a dict.
+            accepted, answer = False, "There is no such listener."
+        return JSONResponse({"event_id": answer} if accepted else {"detail": answer}, 200 if accepted else 400)
+
+    async def _stream(self, scope: Any, receive: Any, send: Any) -> None:
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
         session = query.get("session_hash", [""])[0]
         queue = self._app.get_blocks()._queue
@@ -96,8 +102,6 @@ class _Data:
         ]
         try:
             gone = await _send_all(queue, session, messages, send)
-        except OSError:
-            gone = True
         finally:
             for each in watching:
                 each.cancel()
@@ -105,28 +109,48 @@ class _Data:
             queue.pending_messages_per_session.pop(session, None)
             queue.pending_event_ids_session.pop(session, None)
             await queue.clean_events(session_hash=session)
+            return
+        self._closed.add(session)
+        asyncio.get_running_loop().call_later(_CLOSING, self._closed.discard, session)
+        await send({"type": "http.response.body", "body": _line(CloseStreamMessage())})
+
+
+class _App:
+    """What Starlette takes for an app, and not for a function that is called with a request."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._app(scope, receive, send)
 
 
 async def _send_all(queue: Any, session: str, messages: asyncio.Queue[Any], send: Any) -> bool:
-    """Sends what comes until all of the session's events have ended; whether the page went before that."""
+    """Sends what comes until the session has no more events for a while; whether the page went in the middle of one."""
+    ended = False
     while True:
-        found = [await messages.get()]
+        try:
+            found = [await asyncio.wait_for(messages.get(), _IDLE) if ended else await messages.get()]
+        except TimeoutError:
+            if queue.pending_event_ids_session.get(session):
+                ended = False
+                continue
+            return False
         while not messages.empty():
             found.append(messages.get_nowait())
-        lines, ended = [], False
+        if _GONE in found:
+            # With nothing under way what has come since is for the next stream: some clients close theirs themselves.
+            for message in found if ended else ():
+                if message is not _GONE:
+                    messages.put_nowait(message)
+            return not ended
+        lines = []
         for message in found:
-            if message is _GONE:
-                return True
             lines.append(message if isinstance(message, bytes) else _line(message))
             if isinstance(message, ProcessCompletedMessage):
-                pending = queue.pending_event_ids_session.get(session, set())
-                pending.discard(message.event_id)
-                ended = not pending
-        if ended:
-            lines.append(_line(CloseStreamMessage()))
-        await send({"type": "http.response.body", "body": b"".join(lines), "more_body": not ended})
-        if ended:
-            return False
+                queue.pending_event_ids_session.get(session, set()).discard(message.event_id)
+        ended = not queue.pending_event_ids_session.get(session)
+        await send({"type": "http.response.body", "body": b"".join(lines), "more_body": True})
 
 
 async def _until_gone(receive: Any, messages: asyncio.Queue[Any]) -> None:

@@ -19,8 +19,8 @@ import gradio as gr
 from gradio import state_holder
 from gradio.utils import deep_hash
 
-from . import events
 from .chatbot import drawn, is_plain, is_text, plain, whole
+from .events import Events
 
 
 class Page(gr.Blocks):
@@ -147,7 +147,7 @@ def lighten(demo: gr.Blocks) -> None:
     sessions = _Sessions()  # type: ignore[no-untyped-call]
     sessions.set_blocks(demo)
     app.state_holder = sessions
-    app.router.routes[:0] = events.routes(app)
+    app.router.routes[:0] = Events(app).routes()
     # Gradio looks into its queue a thousand times a second, and a hundred times for a progress that nothing here has.
     app.get_blocks()._queue.sleep_when_free = 0.005
     app.get_blocks()._queue.progress_update_sleep_when_free = 1.0

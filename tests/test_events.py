@@ -6,10 +6,13 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
+from assistant_app.events import Events
 from benchmarks.load import config_of
 from benchmarks.visitor import Connections, Failed, Visitor
 from tests.browser import ScriptedClient, Served, serving
@@ -100,3 +103,47 @@ def test_a_page_that_goes_in_the_middle_of_a_reply_is_forgotten(
     assert forgotten.wait(20)
     assert session not in queue.pending_messages_per_session
     assert session not in queue.pending_event_ids_session
+
+
+def test_an_event_right_behind_the_end_of_another_is_answered_on_the_same_stream(served: Served) -> None:
+    """Gradio would close it at once, and a page that has not seen that yet waits for ever."""
+
+    async def open_twice() -> None:
+        visitor = Visitor(await config_of(*address(served)), *address(served), owner=OWNER)
+        await visitor.load()
+        stream = visitor._reading
+        await visitor._fire("load")
+        assert visitor._reading is stream
+        await visitor.close()
+
+    asyncio.run(open_twice())
+
+
+def test_an_event_right_behind_the_end_of_a_stream_waits_until_the_page_has_seen_that() -> None:
+    pushed = []
+
+    async def push(*, body: Any, **_: Any) -> tuple[bool, str, str]:
+        pushed.append(body.session_hash)
+        return True, "id", "success"
+
+    blocks = SimpleNamespace(_queue=SimpleNamespace(stopped=False, server_app=True, push=push))
+    app: Any = SimpleNamespace(get_blocks=lambda: blocks)
+    events = Events(app)
+
+    async def receive() -> Any:
+        return {
+            "type": "http.request",
+            "body": json.dumps({"data": [], "session_hash": SESSION, "fn_index": 1}).encode(),
+        }
+
+    async def come() -> None:
+        events._closed.add(SESSION)
+        joining = asyncio.ensure_future(events._join(Request({"type": "http", "method": "POST"}, receive)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not pushed
+        events._closed.discard(SESSION)
+        assert (await joining).status_code == 200
+
+    asyncio.run(come())
+    assert pushed == [SESSION]
