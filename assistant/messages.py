@@ -25,6 +25,8 @@ StopReason = Literal[
 STOP_REASONS: tuple[str, ...] = get_args(StopReason)
 # Those after which an answer can go on: it did not come to an end of its own.
 CONTINUABLE: tuple[StopReason, ...] = ("max_tokens", "interrupted", "cancelled", "context_window")
+# Notices that hold for the model, and so for every turn of a conversation: said once in it.
+LASTING = ("parameter_left_out", "profile_chosen", "profile_unknown")
 
 
 @dataclass(frozen=True, slots=True)

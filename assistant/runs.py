@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import AssistantError, ServiceError, SessionBusyError, StoreError
-from .messages import Notice, Retrying, Turn, Usage, new_id
+from .messages import LASTING, Notice, Retrying, Turn, Usage, new_id
 from .reply import Reply
 from .store import Begun, ConversationNotFoundError, StaleConversationError
 
@@ -24,8 +24,6 @@ Key = tuple[str, str]  # owner, conversation id
 _EAGER = 0.02
 # A step of a reply that took longer than so many seconds waited for the service: whatever was there before is read.
 _WAITED = 0.002
-# Notices that hold for the model, and so for every turn of the conversation.
-_LASTING = ("parameter_left_out", "profile_chosen", "profile_unknown")
 # An update goes out this often even where nothing is new, so that a server notices who has gone.
 _HEARTBEAT = 1.0
 
@@ -238,7 +236,7 @@ class Run:
         self.stop()
 
     def _news(self, notices: Iterable[Notice]) -> tuple[Notice, ...]:
-        return tuple(notice for notice in notices if notice.code not in _LASTING or notice.text not in self.told)
+        return tuple(notice for notice in notices if notice.code not in LASTING or notice.text not in self.told)
 
     def _watched(self, change: int) -> None:
         with self._lock:

@@ -12,7 +12,7 @@ from typing import Any
 
 from assistant import errors
 from assistant.errors import AssistantError
-from assistant.messages import Notice, Turn
+from assistant.messages import LASTING, Notice, Turn
 from assistant.runs import Update
 from assistant.store import StaleConversationError
 
@@ -38,9 +38,6 @@ _ATTACHED = "attached"
 
 # Stands for the id of a conversation that is to be begun and stored nowhere.
 TEMPORARY = "temporary"
-
-# Notices that hold for a model: said once in a conversation.
-_LASTING = ("parameter_left_out", "profile_chosen", "profile_unknown")
 
 
 def message(role: str, text: str, turn_id: str, **metadata: str) -> Shown:
@@ -75,7 +72,7 @@ def conversation(turns: Sequence[Turn], language: str) -> list[Shown]:
     told: set[tuple[str | None, str]] = set()
     for turn in turns:
         news = [notice for notice in turn.notices if (turn.model, notice.text) not in told]
-        told |= {(turn.model, notice.text) for notice in news if notice.code in _LASTING}
+        told |= {(turn.model, notice.text) for notice in news if notice.code in LASTING}
         shown.append(message("user", user_text(turn), turn.id))
         shown += answer(turn, language, notices=news)
     if turns and shown:
