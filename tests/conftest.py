@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# As the app does (assistant_app/launch.py): the ordinary threshold looks for garbage hundreds of times in an import.
+gc.set_threshold(10_000, 20, 10)
+
 # The files that take longest, first of all: one that begins last keeps one core waiting for the other.
 _SLOW = ("test_notebooks", "test_browser", "test_browser_panels", "test_replicas", "test_browser_sidebar", "test_local")
 
@@ -34,6 +38,13 @@ _SLOW = ("test_notebooks", "test_browser", "test_browser_panels", "test_replicas
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {f"{name}.py": number for number, name in enumerate(_SLOW)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_heap() -> None:
+    """What earlier files have loaded is not searched for garbage again: with Gradio and pandas that takes a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

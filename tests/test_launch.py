@@ -9,6 +9,7 @@ from assistant_app.launch import settle
 
 def test_what_was_loaded_is_not_looked_through_for_garbage_again() -> None:
     thresholds = gc.get_threshold()
+    gc.unfreeze()
     try:
         settle()
         assert gc.get_freeze_count() > 10_000
