@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import botocore.session
 import pytest
 
 from assistant import prices
@@ -30,6 +32,9 @@ sys.dont_write_bytecode = False
 
 # As the app does (assistant_app/launch.py): the ordinary threshold looks for garbage hundreds of times in an import.
 gc.set_threshold(10_000, 20, 10)
+
+# The services' descriptions are read and parsed once for all the clients that are made here, not once for each.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 # The files that take longest, first of all: one that begins last keeps one core waiting for the other.
 _SLOW = ("test_notebooks", "test_browser", "test_browser_panels", "test_replicas", "test_browser_sidebar", "test_local")

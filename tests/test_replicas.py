@@ -207,10 +207,12 @@ def cluster(tmp_path: Path, postgres: Postgres) -> Iterator[Cluster]:
             replicas.append(stack.enter_context(replica(port, tmp_path / str(number), variables, answer)))
         (tmp_path / "nginx").mkdir()
         stack.enter_context(nginx(tmp_path / "nginx", ports[0], ports[1:]))
+        # One client for all: each would load the certificate authorities anew.
+        http = stack.enter_context(httpx.Client(verify=False))
         for each in replicas:
-            wait_for(lambda each=each: httpx.get(f"http://127.0.0.1:{each.port}/login").is_success, each.process)
+            wait_for(lambda each=each: http.get(f"http://127.0.0.1:{each.port}/login").is_success, each.process)
         url = f"http://127.0.0.1:{ports[0]}"
-        wait_for(lambda: httpx.get(f"{url}/login").is_success)
+        wait_for(lambda: http.get(f"{url}/login").is_success)
         store = ConversationStore(database)
         try:
             yield Cluster(url, replicas, store, go_on)
