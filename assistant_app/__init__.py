@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from . import stubs
+
 if TYPE_CHECKING:
     import gradio as gr
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from assistant.store import ConversationStore
 
 __all__ = ["build", "demo", "run"]
+
+# Before any module of the page imports Gradio.
+stubs.leave_out()
 
 
 def build(chats: Chats) -> gr.Blocks:

@@ -40,19 +40,24 @@ def _run_kernel(begun: Any, arguments: list[str], environment: Mapping[str, str]
     begun.send(None)
     os.environ.clear()
     os.environ.update(environment)
-    _keep_to_one_core()
+    keep_to_one_core()
     os.chdir(directory)
     sys.path.insert(0, "")
     sys.argv = arguments
     launch_new_instance()
 
 
-def _keep_to_one_core() -> None:
-    """There the embedded model takes half of the CPU time for a token; the suite's other worker has the other core."""
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-        os.sched_setaffinity(0, {cores[worker % len(cores)]})
+def keep_to_one_core() -> set[int]:
+    """There the embedded model takes half of the CPU time for a token; the suite's other worker has the other core.
+
+    Returns the cores that there were.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return set()
+    cores = sorted(os.sched_getaffinity(0))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    os.sched_setaffinity(0, {cores[worker % len(cores)]})
+    return set(cores)
 
 
 class Forked:

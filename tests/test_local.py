@@ -32,12 +32,21 @@ from assistant.errors import (
 )
 from assistant.messages import Completed, Event, Message, Notice, ThinkingDelta
 from assistant.reply import CancelToken
+from tests.kernels import keep_to_one_core
 from tests.test_documents import PNG
 
 NAME = "SmolLM2-135M-Instruct.Q4_1"
 OnChunk = Callable[[llama.Chunk], bool]
 Stopped = Callable[[], bool]
 GREEDY: dict[str, Any] = {"temperature": 0, "extra": {"frequency_penalty": 0.0}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_core() -> Iterator[None]:
+    before = keep_to_one_core()
+    yield
+    if before:
+        os.sched_setaffinity(0, before)
 
 
 @pytest.fixture(autouse=True)
