@@ -48,6 +48,9 @@ _WORDS_PER_TOKEN = 0.6
 # Tokens of the shortest statement: somebody, something, a word between.
 _LEAST = 5
 
+# Words as they are written with spaces between them; other scripts are not compared.
+_WORDS = re.compile(r"[0-9A-Za-z\u00c0-\u024f\u0370-\u04ff]{4,}")
+
 
 def prompt(summary: str, turns: Iterable[MemoryTurn], target: int, *, longest: int, condense: bool = False) -> str:
     """The request for a new summary of at most about `target` tokens.
@@ -93,11 +96,19 @@ def ran_on(answer: str) -> bool:
     return _RUN_ON.search(_LEADING.sub("", answer)) is not None
 
 
-def objection(answer: str, stop_reason: StopReason | None, *, replaced: int, previous: int, target: int) -> str | None:
+def objection(
+    answer: str,
+    stop_reason: StopReason | None,
+    *,
+    replaced: int,
+    previous: int,
+    target: int,
+    material: Iterable[str] = (),
+) -> str | None:
     """Why a (cleaned) answer must not become the summary; None where it may.
 
     `replaced` is the number of estimated tokens of what it would replace, `previous` that of the summary among it,
-    `target` what was asked for.
+    `target` what was asked for, `material` the texts that it is to stand for.
     """
     if stop_reason != "end_turn":
         return f"it ended with {stop_reason}"
@@ -111,7 +122,23 @@ def objection(answer: str, stop_reason: StopReason | None, *, replaced: int, pre
     least = min(max(_LEAST if replaced > 100 else 1, replaced // 200, previous // 4), target // 4)
     if size < least:
         return f"it has {size} tokens, too few to stand for {replaced}"
+    if _strange(answer, material):
+        return "it has hardly a word in common with what it would replace"
     return None
+
+
+def _strange(answer: str, material: Iterable[str]) -> bool:
+    """Whether a model made something up, as the smallest do (measured on the embedded one: one answer in three).
+
+    A summary in another language still has the names; of what it was made from, one word in five is the least.
+    """
+    said = _stems(answer)
+    known = {stem for text in material for stem in _stems(text)}
+    return len(said) >= 4 and bool(known) and len(said & known) * 5 < len(said)
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:5] for word in _WORDS.findall(text.casefold())}
 
 
 def known_info(client: ChatClient, model: str | None) -> ModelInfo | None:
@@ -191,7 +218,14 @@ class Fold:
         stop_reason = self._reply.stop_reason
         if stop_reason == "max_tokens" and ran_on(text):
             stop_reason = "end_turn"
-        self.problem = objection(answer, stop_reason, replaced=replaced, previous=previous, target=self._plan.target)
+        self.problem = objection(
+            answer,
+            stop_reason,
+            replaced=replaced,
+            previous=previous,
+            target=self._plan.target,
+            material=[self.mark.summary, *(text for turn in self.turns for text in (turn.user, turn.reply))],
+        )
         if self.problem is None:
             self.answer = answer
         if self._reply.model is not None and self._reply.usage is not None:

@@ -240,10 +240,10 @@ def test_the_context_begins_with_the_oldest_kept_turn_and_the_summary_stands_for
         ("OK", "end_turn"),
         ("Entendido.", "end_turn"),
         (FILLER * 40, "end_turn"),
-        ("El usuario contó cuatro cosas y el asistente las anotó", "max_tokens"),
+        ("El usuario habló del viaje y del trabajo de la semana", "max_tokens"),
         ("No puedo resumir esta conversación, lo siento mucho", "refusal"),
         ("El contenido fue bloqueado por una política de uso", "guardrail"),
-        ("El usuario contó cuatro cosas y el asistente las anotó", "other"),
+        ("El usuario habló del viaje y del trabajo de la semana", "other"),
     ],
 )
 def test_an_answer_that_is_no_summary_changes_nothing(answer: str, reason: str) -> None:
@@ -263,7 +263,7 @@ def test_an_answer_that_is_no_summary_changes_nothing(answer: str, reason: str) 
 
 def test_a_summary_behind_which_a_small_model_made_up_turns_until_it_was_cut_off_counts() -> None:
     client = Summarizer()
-    said = "El usuario contó cuatro cosas y el asistente las anotó."
+    said = "El usuario habló del viaje y del trabajo de la semana."
     client.answer = lambda prompt: f"{said}\n</summary_so_far>\n<turns>\n<turn>\n<user>¿Y qué"
     client.reason = "max_tokens"
     memory = SummaryBufferMemory(client, max_token_limit=1000)

@@ -112,3 +112,24 @@ def test_only_a_whole_answer_of_a_sensible_size_becomes_the_summary(
 def test_marks_that_a_model_copied_do_not_stay_in_the_summary() -> None:
     assert cleaned("Ana likes tea.\n</summary_so_far>") == "Ana likes tea."
     assert cleaned("<summary_so_far>\nAna <b>likes</b> tea.\n</summary_so_far>") == "Ana <b>likes</b> tea."
+
+
+@pytest.mark.parametrize(
+    ("answer", "made_up"),
+    [
+        # What the embedded model said of this conversation.
+        ("El cacháro es uno de los puntos más grandes en la cumbre de la Cumbre.", True),
+        ("This is a new summary. I'm not sure yet if I've added it to my list of new ones.", True),
+        ("La usuaria se llama Ana, vive en Cádiz y tiene un presupuesto de 4.200 euros.", False),
+        # Another language than was asked for is no reason to forget the facts.
+        ("The user is called Ana, lives in Cádiz, and has a budget of 4,200 euros for Lisbon.", False),
+        # Too little to judge by, and scripts without spaces.
+        ("Ana said no more of it.", False),
+        ("ユーザーはアナという名前で、カディスに住んでいます。予算は4200ユーロです。", False),
+    ],
+)
+def test_what_has_nothing_of_the_conversation_is_no_summary_of_it(answer: str, made_up: bool) -> None:
+    said = ["", "Me llamo Ana y vivo en Cádiz, mi presupuesto es 4.200 euros.", "Quiero viajar a Lisboa el 12 de mayo."]
+    verdict = objection(answer, "end_turn", replaced=200, previous=0, target=250, material=said)
+    assert (verdict is not None) == made_up
+    assert objection(answer, "end_turn", replaced=200, previous=0, target=250) is None
