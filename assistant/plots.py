@@ -70,7 +70,9 @@ def draw_bars(summary: DataFrame, score: str, labels: Sequence[str], ax: Axes | 
 
 
 def draw_scatter(summary: DataFrame, score: str, labels: Sequence[str], x: str, ax: Axes | None = None) -> Axes:
-    ax = _axes(ax, 7.0, 3.6 + 0.15 * max(0, len(labels) - 4))
+    # Two columns of long labels would be wider than the picture.
+    columns = 2 if max(map(len, labels)) <= 40 else 1
+    ax = _axes(ax, 7.0, 3.6 + 0.3 / columns * max(0, len(labels) - 2 * columns))
     spread = _spread(summary, score)
     for index, label in enumerate(labels):
         again, shade = divmod(index, len(_SHADES))
@@ -84,7 +86,7 @@ def draw_scatter(summary: DataFrame, score: str, labels: Sequence[str], x: str, 
             label=label,
         )
     # Beneath, where it hides no point.
-    ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, frameon=False)
+    ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=columns, frameon=False)
     if _is_share(summary, score):
         ax.set_ylim(0, 1.05)
     ax.set_xlabel(_UNITS.get(x, x))

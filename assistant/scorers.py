@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal, get_args
 
 from .clients.base import ChatClient
@@ -180,9 +180,10 @@ class Judge:
     blocks; an experiment asks in its workers instead, keeps the verdicts, and shows the rubric beside the results.
     """
 
+    rubric: str = "The answer is correct, complete, and says nothing that was not asked for."
+    _: KW_ONLY
     client: ChatClient | None = None
     model: str | None = None
-    rubric: str = "The answer is correct, complete, and says nothing that was not asked for."
     reference: str | None = None
     low: float = 1
     high: float = 5

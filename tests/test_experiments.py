@@ -542,8 +542,15 @@ def test_labels_of_a_large_grid_do_not_run_into_each_other_and_its_points_can_be
     assert min(box.x0 for box in boxes) >= 0
     # What is the same everywhere is not said.
     assert bars.get_yticklabels()[0].get_text() == f"plain · {models[0]} · temperature=0.0"
-    points = results.plot(kind="scatter").lines
+    scatter = results.plot(kind="scatter")
+    points = scatter.lines
     assert len({(line.get_marker(), line.get_color()) for line in points if line.get_marker() in "os"}) == 12
+    # The room is shared out when it is drawn, and is right at the second time.
+    scatter.figure.canvas.draw()
+    scatter.figure.canvas.draw()
+    legend = scatter.get_legend().get_window_extent()
+    assert 0 <= legend.x0 < legend.x1 <= scatter.figure.bbox.width
+    assert legend.y0 >= 0
 
 
 def test_no_cells_are_an_empty_table() -> None:
