@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 from gradio import state_holder
+from gradio.routes import App
 from gradio.utils import deep_hash
 
 from .chatbot import drawn, is_plain, is_text, plain, whole
@@ -128,6 +130,30 @@ def _arguments(given: Any) -> dict[str, Any]:
 
 def _is_skip(given: Any) -> bool:
     return isinstance(given, Mapping) and given.get("__type__") == "update" and len(given) == 1
+
+
+_BUILDING: ContextVar[bool] = ContextVar("building", default=False)
+_create_app = App.create_app
+
+
+@contextmanager
+def building() -> Iterator[None]:
+    """Around the making of a page: only the web app that launch() makes is ever served.
+
+    Gradio makes one at each end of a block, and one for the queue, of a quarter of a second each.
+    """
+    token = _BUILDING.set(True)
+    try:
+        yield
+    finally:
+        _BUILDING.reset(token)
+
+
+def _app_or_none(*args: Any, **kwargs: Any) -> App | None:
+    return None if _BUILDING.get() else _create_app(*args, **kwargs)
+
+
+App.create_app = staticmethod(_app_or_none)  # type: ignore[method-assign, assignment]
 
 
 def _leave_matplotlib_alone() -> None:

@@ -17,7 +17,7 @@ from .frames import OPENED, TURN, frame
 from .header import Header
 from .interface import Interface
 from .launch import MAX_FILE
-from .light import Page
+from .light import Page, building
 from .panels import NOW as _NOW
 from .panels import QUIET as _QUIET
 from .settings import NAMES
@@ -115,6 +115,11 @@ class Parts(NamedTuple):
 
 def build(chats: Chats) -> gr.Blocks:
     """The page for these conversations, not launched yet."""
+    with building():
+        return _build(chats)
+
+
+def _build(chats: Chats) -> gr.Blocks:
     chat = Chat(chats, Header(chats.client))
     side_bar = Sidebar(chats, chat.tabs)
     # A plain string: I18nData would show its own source in the browser's tab.
