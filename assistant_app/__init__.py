@@ -86,6 +86,7 @@ def run(
     launch.serve(
         build,
         chats,
+        warming=_warming(chats.client),
         host=host,
         port=port,
         share=share,
@@ -103,9 +104,9 @@ def demo() -> gr.Blocks:
     names = {"backend": "BACKEND", "region": "REGION", "profile": "PROFILE", "data_dir": "DATA_DIR"}
     given: dict[str, Any] = {name: os.environ.get(f"ASSISTANT_{key}") or None for name, key in names.items()}
     url = os.environ.get("ASSISTANT_DATABASE_URL") or None
-    return build(
-        _chats(given["backend"] or "auto", given["region"], given["profile"], given["data_dir"], url, verbose=False)
-    )
+    chats = _chats(given["backend"] or "auto", given["region"], given["profile"], given["data_dir"], url, verbose=False)
+    _warming(chats.client)
+    return build(chats)
 
 
 def _chats(
@@ -128,7 +129,6 @@ def _chats(
     store = ConversationStore(database_url, data_dir)
     # Where it can't be opened at all, that is said now and not at the first message.
     store.check()
-    threading.Thread(target=_warm, args=(client,), name="assistant-warm", daemon=True).start()
     limits = _limits(store, allowances or {})
     return Chats(
         client,
@@ -153,8 +153,15 @@ def _limits(store: ConversationStore, allowances: Mapping[str, Allowance]) -> Ad
     return StoredLimits(store, **asdict(user), per_session=session, in_all=in_all)
 
 
+def _warming(client: Any) -> threading.Thread:
+    """Loads in the background, beside Gradio, what the first answer would wait for."""
+    thread = threading.Thread(target=_warm, args=(client,), name="assistant-warm", daemon=True)
+    thread.start()
+    return thread
+
+
 def _warm(client: Any) -> None:
-    """Loads what the first answer would wait for. What is wrong with it is said there, where somebody reads it."""
+    """What is wrong with it is said at the first answer, where somebody reads it."""
     try:
         getattr(client, "warm", lambda: None)()
     except Exception:

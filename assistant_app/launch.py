@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 MAX_THREADS = 1000
 # States of pages that Gradio keeps; a long chat is half a megabyte.
 SESSIONS = 500
+# The most that the address waits for what the first answer needs; looking for credentials can take longer.
+WARM_SECONDS = 3.0
 # Of one file, in bytes: the largest that a model takes, and some air.
 MAX_FILE = 5 * 1024 * 1024
 # Of one upload with all its files.
@@ -158,6 +160,7 @@ def serve(
     build: Callable[[Chats], gr.Blocks],
     chats: Chats,
     *,
+    warming: threading.Thread | None = None,
     host: str,
     port: int,
     share: bool,
@@ -174,6 +177,9 @@ def serve(
         if demo.local_url is None:
             # `gradio app.py` runs app.py again when it changes; it serves the page itself.
             return
+        # Whoever opens the page at once, and sends at once, would wait for that instead.
+        if warming is not None:
+            warming.join(WARM_SECONDS)
         settle()
         announce(chats, demo, share=share, invented=invented)
         if not access.closed and not is_loopback(host):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gc
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from assistant_app import light
+from assistant.chats import Chats
+from assistant.store import ConversationStore
+from assistant_app import build, launch, light
+from assistant_app.gate import Access
 from assistant_app.launch import settle
 from tests.browser import ScriptedClient, serving
 
@@ -37,3 +41,42 @@ def test_a_page_makes_one_web_app_the_one_that_is_served(monkeypatch: pytest.Mon
     monkeypatch.setattr(light, "_create_app", counted)
     with serving(ScriptedClient(), tmp_path) as served:
         assert made == [served.demo.app]
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_the_address_is_said_when_the_first_answer_has_nothing_to_wait_for(
+    slow: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where that takes too long, it is said all the same."""
+    events, release = [], threading.Event()
+
+    def warm() -> None:
+        release.wait(20)
+        events.append("warm")
+
+    def joined(seconds: float) -> None:
+        assert 0 < seconds < 10
+        if not slow:
+            release.set()
+            threading.Thread.join(warming, 20)
+
+    warming = threading.Thread(target=warm, daemon=True)
+    warming.start()
+    monkeypatch.setattr(warming, "join", joined)
+    monkeypatch.setattr(launch, "announce", lambda *_, **__: events.append("address"))
+    monkeypatch.setattr(launch, "_wait", lambda: None)
+    monkeypatch.setattr(launch, "settle", lambda: None)
+    launch.serve(
+        build,
+        Chats(ScriptedClient(), ConversationStore(data_dir=tmp_path)),
+        warming=warming,
+        host="127.0.0.1",
+        port=launch.check_address("127.0.0.1", 0),
+        share=False,
+        access=Access(),
+        invented=None,
+        verbose=False,
+        open_browser=False,
+    )
+    assert events == (["address"] if slow else ["warm", "address"])
+    release.set()
