@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import sys
@@ -367,6 +368,8 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
 
 
 def main() -> NoReturn:
+    # A command is short, and a tenth of it would be looking for garbage while packages are loaded.
+    gc.set_threshold(100_000, 20, 10)
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         # None where it is closed. What a terminal's encoding does not have is no reason to fail.
         if isinstance(stream, TextIOWrapper):
