@@ -278,8 +278,13 @@ class Results:
         by: str | Sequence[str] = GROUPS,
         ax: Axes | None = None,
     ) -> Axes:
-        """The mean score of each combination of `by` with its interval: as bars, or against `x`, as a scatter plot."""
+        """The mean score of each combination of `by` with its interval: as bars, or against `x`, as a scatter plot.
+
+        Raises InvalidRequestError where nothing was scored, or no cell is finished.
+        """
         name = self._score_name(score)
+        if not self._rows:
+            raise InvalidRequestError("No cell is finished: there is nothing to draw.", hint="run() the experiment.")
         by = _names(by)
         # What is the same everywhere needs no place in a label.
         telling = [key for key in by if len({row.get(key) for row in self._rows}) > 1] or by[:1]

@@ -128,7 +128,8 @@ def objection(
 
 
 def _strange(answer: str, material: Iterable[str]) -> bool:
-    """Whether a model made something up, as the smallest do (the embedded one in 4 of 14 answers in Spanish).
+    """Whether the answer is about something else, as those of the smallest models are at times: of the embedded one's
+    this finds 4 of 14 in Spanish, none of 28 in English and on code. What is added to true statements it does not find.
 
     A summary in another language still has the names; of what it was made from, one word in five is the least.
     """

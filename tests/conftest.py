@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import botocore.session
 import pytest
 
+# Before a test module imports Gradio by itself: it writes no stubs then.
+import assistant_app  # noqa: F401
 from assistant import prices
 from assistant.tokens import ESTIMATOR
-from assistant_app import stubs
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -33,9 +34,6 @@ sys.dont_write_bytecode = False
 
 # As the app does (assistant_app/launch.py): the ordinary threshold looks for garbage hundreds of times in an import.
 gc.set_threshold(10_000, 20, 10)
-
-# Before a test module imports Gradio by itself.
-stubs.leave_out()
 
 # The services' descriptions are read and parsed once for all the clients that are made here, not once for each.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)

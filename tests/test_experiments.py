@@ -523,6 +523,9 @@ def test_results_are_drawn_with_their_intervals() -> None:
     assert [bar.get_width() for bar in bars.patches] == pytest.approx([7 / 8, 1 / 7])
     points = results.plot(kind="scatter", x="cost")
     assert "USD" in points.get_xlabel()
+    # A run that was stopped before its first answer.
+    with pytest.raises(InvalidRequestError, match="No cell is finished"):
+        Results([], {}, {"score": contains()}).plot()
     with pytest.raises(InvalidRequestError, match="no scorer"):
         Results([], {}, {}).plot()
 
