@@ -121,6 +121,7 @@ def test_marks_that_a_model_copied_do_not_stay_in_the_summary() -> None:
         ("El cacháro es uno de los puntos más grandes en la cumbre de la Cumbre.", True),
         ("This is a new summary. I'm not sure yet if I've added it to my list of new ones.", True),
         ("La usuaria se llama Ana, vive en Cádiz y tiene un presupuesto de 4.200 euros.", False),
+        ("El usuario se llama Ana y piensa visitar la capital portuguesa en primavera.", False),
         # Another language than was asked for is no reason to forget the facts.
         ("The user is called Ana, lives in Cádiz, and has a budget of 4,200 euros for Lisbon.", False),
         # Too little to judge by, and scripts without spaces.
