@@ -93,6 +93,11 @@ class StoredLimits(Limits):
             super().settle(owner, usage, session)
         self._pay()
 
+    def charge(self, owner: str, usage: Usage, session: str | None = None) -> None:
+        with self._held_lock:
+            self._owed.append((None, tuple(self.allowances(owner, session)), usage))
+        self._pay()
+
     def renew(self) -> None:
         if self._clock() - self._renewed < self._slot / 3:
             return

@@ -83,7 +83,7 @@ class Bill:
         output = max_tokens or info.default_max_tokens
         self.input_tokens += tokens
         self.output_tokens += output
-        cost = 0.0 if info.provider == "local" else info.cost(Usage(tokens, output, cost=None))
+        cost = info.cost(Usage(tokens, output, cost=None))
         if cost is None:
             self.unpriced[info.id] = None
         else:

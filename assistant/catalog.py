@@ -124,6 +124,8 @@ class ModelInfo:
 
     def cost(self, usage: Usage) -> float | None:
         """USD for one reply; None where the price is not known."""
+        if self.provider == "local":
+            return 0.0
         id = self.id
         if id.startswith("arn:"):
             # An ARN may tell nothing of its model.

@@ -17,6 +17,7 @@ from .limits import Admission
 from .messages import CONTINUABLE, Turn, Usage, new_id
 from .profiles import DayUsage, Preset, Profiles
 from .remembering import MemoryItem, MemoryView, Remembering, conversation_key
+from .restoring import memory_usage
 from .runs import Intent, Run, Update, accept, not_saved_yet
 from .session import ChatSession, Settings
 from .store import (
@@ -63,8 +64,9 @@ class Conversation:
 
     A last turn without a stop reason and without a run is written by another process; it says so for another
     `busy_for` seconds, unless it goes on. `title` is empty until something was said. `temporary`: it is in this
-    process's memory alone. `usage` is what all its turns have used, superseded ones included; that of a running reply
-    is added when it has ended. Documents of turns read their data when it is first asked for.
+    process's memory alone. `usage` is what all its turns have used, superseded ones included, and its summaries as of
+    the last turn; that of a running reply is added when it has ended. Documents of turns read their data when it is
+    first asked for.
     """
 
     id: str
@@ -164,8 +166,9 @@ class Chats(Remembering):
         if run is None and not busy_for and turns and turns[-1].stop_reason is None:
             # Nobody holds it, and the database can't be written: it is said here, and stored another time.
             turns[-1] = replace(turns[-1], stop_reason="interrupted")
+        used = stored.usage + memory_usage(stored.memory)
         return Conversation(
-            conversation_id, owner, stored.title, turns, run, stored.settings, busy_for, temporary, stored.usage
+            conversation_id, owner, stored.title, turns, run, stored.settings, busy_for, temporary, used
         )
 
     def list(self, owner: str, limit: int = 100, search: str = "") -> list[ConversationSummary]:
@@ -352,7 +355,7 @@ class Chats(Remembering):
         def found(title: str, usage: Usage) -> None:
             if title:
                 store.suggest_title(*run.key, title)
-            store.add_usage(run.owner, usage)
+            self._spent(run.key, run.admitted, usage)
 
         self._titler.ask(turn, run.settings.get("model"), found)
 

@@ -42,6 +42,9 @@ class Admission(Protocol):
     def settle(self, owner: str, usage: Usage | None, session: str | None = None) -> None:
         """Once for each admission: the reply has ended and has used this; None: it never began, forget the message."""
 
+    def charge(self, owner: str, usage: Usage, session: str | None = None) -> None:
+        """Something in the background has used this: a title, a summary."""
+
     def renew(self) -> None:
         """Called about once a second while replies run: they do."""
 
@@ -103,12 +106,20 @@ class Limits:
                 if each is None:
                     continue
                 each.running -= 1
-                _renew(each, self._clock())
                 if usage is not None:
-                    each.tokens += usage.total_tokens
-                    each.usd += usage.cost or 0.0
+                    self._add(each, usage)
                 elif each.sent:
                     each.sent.pop()
+
+    def charge(self, owner: str, usage: Usage, session: str | None = None) -> None:
+        with self._lock:
+            for key in self.allowances(owner, session):
+                self._add(self._accounts.setdefault(key, Account()), usage)
+
+    def _add(self, account: Account, usage: Usage) -> None:
+        _renew(account, self._clock())
+        account.tokens += usage.total_tokens
+        account.usd += usage.cost or 0.0
 
     def renew(self) -> None:
         """Nothing to do: what runs, runs in this process."""

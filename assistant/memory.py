@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from .buffers import (
     history_text,
     up_to,
 )
-from .clients.base import ChatClient
+from .clients.base import ChatClient, known_info
 from .documents import Document
 from .errors import InvalidRequestError
 from .folding import WORKER
@@ -28,7 +28,7 @@ from .marks import Marks
 from .messages import Usage
 from .pins import DEFAULT_PIN_BUDGET, should_pin
 from .planning import Budget, Plan, newest_within, plan
-from .summarizer import Fold, known_info
+from .summarizer import Fold
 
 __all__ = [
     "Budget",
@@ -95,6 +95,8 @@ class SummaryBufferMemory(BaseMemory):
         self._kept = 0
         self._marks = Marks()
         self._usage = Usage()
+        # Called on the worker's thread with what each request for a summary has used.
+        self.on_usage: Callable[[Usage], object] | None = None
         # Queued or being folded; `_fold` is the request under way.
         self._busy = False
         self._fold: Fold | None = None
@@ -320,6 +322,15 @@ class SummaryBufferMemory(BaseMemory):
 
     def end_fold(self, fold: Fold) -> bool:
         """For the worker: takes the answer in, if it still fits; True where there is more to fold."""
+        more = self._take_in(fold)
+        if self.on_usage is not None and fold.usage.total_tokens:
+            try:
+                self.on_usage(fold.usage)
+            except Exception:
+                logger.exception("memory.on_usage_failed")
+        return more
+
+    def _take_in(self, fold: Fold) -> bool:
         with self._idle:
             self._usage += fold.usage
             if self._fold is not fold:

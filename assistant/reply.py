@@ -259,7 +259,10 @@ class Reply:
 
     @property
     def usage(self) -> Usage | None:
-        """Tokens and cost as far as the service has told; None before that. Never blocks."""
+        """Tokens and cost as far as the service has told; None before that. Never blocks.
+
+        A session estimates what was not told of a reply that was stopped or cut off.
+        """
         return self._state.usage
 
     @property

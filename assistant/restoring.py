@@ -30,6 +30,14 @@ def saved_memory(session: ChatSession, turn_id: str) -> dict[str, Any] | None:
     return {"turn": turn_id, "state": state}
 
 
+def memory_usage(memory: Mapping[str, Any] | None) -> Usage:
+    """What summaries had used when `saved_memory` gave this; nothing where it can't be read."""
+    try:
+        return Usage() if memory is None else Usage.from_dict(memory["state"].get("usage", {}))
+    except (AttributeError, KeyError, TypeError):
+        return Usage()
+
+
 def restored_session(
     make: Callable[[], ChatSession], turns: list[Turn], memory: Mapping[str, Any] | None
 ) -> ChatSession:

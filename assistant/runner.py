@@ -8,12 +8,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
+from .accounting import Ledger
 from .clients.base import ChatClient
 from .errors import AssistantError, SessionBusyError, StoreError
 from .limits import Admission
-from .messages import Turn
+from .messages import Turn, Usage
 from .reply import Reply
 from .restoring import restored_session, saved_memory
 from .runs import Intent, Key, Run, accept, not_saved_yet, under_way, unexpected
@@ -89,13 +91,12 @@ class Runner:
         self._drafts: OrderedDict[Key, dict[str, Any]] = OrderedDict()
         self._temporary: OrderedDict[Key, None] = OrderedDict()
         self._starting: set[Key] = set()
+        self._ledger = Ledger()
         self._lock = threading.Lock()
         self._closed = False
 
-        beat = None if limits is None else limits.renew
-
         def saver(store: ConversationStore) -> Saver:
-            return Saver(store, lease=lease, every=save_every, grace=grace, forgotten=self._drop, beat=beat)
+            return Saver(store, lease=lease, every=save_every, grace=grace, forgotten=self._drop, beat=self._beat)
 
         self._saver = saver(self.store)
         self._make_saver = saver
@@ -123,6 +124,7 @@ class Runner:
             pooled, self._pool = list(self._pool.values()), OrderedDict()
         for each in pooled:
             each.session.memory.close()
+        self._ledger.catch_up()
         if self._own_store:
             self.store.close()
         if self._passing is not None:
@@ -190,6 +192,18 @@ class Runner:
         if self._limits is not None:
             owner, *session = admitted
             self._limits.settle(owner, None if run is None else run.usage, *session)
+
+    def _spent(self, key: Key, admitted: tuple[str, ...], usage: Usage) -> None:
+        """Puts what a title or a summary has used on its owner's day, and on the accounts of who was admitted."""
+        if self._limits is not None:
+            owner, *session = admitted
+            self._limits.charge(owner, usage, *session)
+        self._ledger.book(self._home_of(key).store, key[0], usage)
+
+    def _beat(self) -> None:
+        if self._limits is not None:
+            self._limits.renew()
+        self._ledger.catch_up()
 
     def _begin(self, key: Key, turn: Turn, intent: Intent, admitted: tuple[str, ...]) -> Run:
         """The run, in the store where that can be written and known to the saver either way."""
@@ -330,6 +344,9 @@ class Runner:
         return pooled
 
     def _keep(self, key: Key, pooled: Pooled) -> None:
+        memory: Any = pooled.session.memory
+        if hasattr(memory, "on_usage"):
+            memory.on_usage = partial(self._spent, key, key[:1] if pooled.run is None else pooled.run.admitted)
         with self._lock:
             self._pool[key] = pooled
             self._pool.move_to_end(key)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
 
+from .accounting import account
 from .clients.base import ChatClient, Effort, connect
 from .compose import Composed, check_prompt, compose, remembered_text, remembered_turns, turn_documents
 from .documents import Document
@@ -20,7 +21,7 @@ from .messages import CONTINUABLE, Message, Notice, Turn, Usage
 from .prompts import FewShotPrompt, PromptTemplate
 from .reply import Reply, ReplyState
 from .texts import listed, repaired
-from .tokens import calibrate, document_tokens, estimate_request, estimate_tokens, ratio
+from .tokens import document_tokens, estimate_request, estimate_tokens, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -383,7 +384,7 @@ class ChatSession:
             extra = {"messages": composed.messages, "system": composed.system, "settings": given}
             logger.info("session.request %s", extra, extra={"event": "session.request", **extra})
         reply = self.client.stream(composed.messages, system=composed.system, **given)
-        reply.state.on_end(lambda state: _calibrate(state, composed))
+        reply.state.on_end(lambda state: account(state, composed, self.client, settings.get("model")))
         return reply
 
     def _begin(self, turn: Turn, before: str, reply: Reply, finish: Callable[[ReplyState], None]) -> Reply:
@@ -457,15 +458,6 @@ def _left_out(context: Context) -> list[Notice]:
         text = f"Pinned documents left out of this request: {names}. The model's window is full."
         notices.append(Notice("documents_left_out", text, {"names": names}))
     return notices
-
-
-def _calibrate(state: ReplyState, composed: Composed) -> None:
-    """What the model read corrects the estimates for it. Files and images are guesses and tell nothing of its words."""
-    if state.usage is None or state.model is None or not state.usage.total_input_tokens:
-        return
-    if all(document.is_text for message in composed.messages for document in message.documents):
-        estimated = estimate_request(composed.messages, composed.system)
-        calibrate(state.model, estimated, state.usage.total_input_tokens)
 
 
 def _log_to_stderr() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .buffers import MemoryTurn
-from .clients.base import ChatClient
+from .clients.base import ChatClient, known_info
 from .marks import Mark
 from .messages import Message, StopReason, Usage
 from .planning import Budget, Plan
@@ -139,15 +139,6 @@ def _strange(answer: str, material: Iterable[str]) -> bool:
 
 def _stems(text: str) -> set[str]:
     return {word[:4] for word in _WORDS.findall(text.casefold())}
-
-
-def known_info(client: ChatClient, model: str | None) -> ModelInfo | None:
-    """None where the client can't say: the request will tell what is wrong, a memory has no part in it."""
-    try:
-        return client.model_info(model)
-    except Exception:
-        logger.debug("memory.model_unknown", extra={"model": model}, exc_info=True)
-        return None
 
 
 class Fold:

@@ -9,11 +9,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .clients.base import ChatClient
+from .clients.base import ChatClient, known_info
 from .messages import Message, Turn, Usage
 from .reply import Reply
 from .stored import title_of
-from .summarizer import known_info
 
 logger = logging.getLogger("assistant")
 

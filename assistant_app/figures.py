@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 
+from assistant.accounting import UNREPORTED
 from assistant.messages import Turn, Usage
 
 from . import words
@@ -43,7 +44,8 @@ def footer(turn: Turn, language: str) -> str:
     """The line beneath a reply, in HTML; empty where the model was not asked, or nothing is known."""
     parts = []
     if turn.usage.total_tokens:
-        parts += [tokens(turn.usage, language), dollars(turn.usage.cost, language)]
+        about = "≈ " if turn.stop_reason in UNREPORTED else ""
+        parts += [about + tokens(turn.usage, language), about + dollars(turn.usage.cost, language)]
     if turn.first_text_after is not None:
         seconds = f"{turn.first_text_after:.1f}" if turn.first_text_after < 100 else str(round(turn.first_text_after))
         parts.append(words.say("cost.first_text", language, seconds=seconds))

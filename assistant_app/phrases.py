@@ -252,7 +252,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "cost.tokens": ("{input} tokens in, {output} out", "{input} tokens de entrada, {output} de salida"),
     "cost.unknown": ("cost unknown", "coste desconocido"),
     "cost.first_text": ("first word after {seconds} s", "primera palabra a los {seconds} s"),
-    "cost.conversation": ("This conversation", "Esta conversación"),
+    "cost.conversation": ("This conversation, with its summaries", "Esta conversación, con sus resúmenes"),
     "cost.days": ("By day, last {days} days", "Por día, últimos {days} días"),
     "cost.total": ("In all", "En total"),
     "cost.day": ("{day}: {tokens} tokens, {cost}", "{day}: {tokens} tokens, {cost}"),

@@ -38,7 +38,7 @@ class Database:
             raw.execute("BEGIN IMMEDIATE")
             return raw
         connection = psycopg.connect(self.url.replace("+psycopg", ""))
-        connection.execute("LOCK TABLE conversations, turns IN EXCLUSIVE MODE")
+        connection.execute("LOCK TABLE conversations, turns, usage_days IN EXCLUSIVE MODE")
         return connection
 
 

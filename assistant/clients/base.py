@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,8 @@ from ..texts import repaired
 
 if TYPE_CHECKING:
     from ..catalog import ModelInfo
+
+logger = logging.getLogger("assistant")
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 Backend = Literal["auto", "bedrock", "local"]
@@ -159,6 +162,15 @@ def connect(
 
     _no_guardrail(guardrail)
     return LocalClient(reason=found.reason, model_dir=model_dir)
+
+
+def known_info(client: ChatClient, model: str | None) -> ModelInfo | None:
+    """None where the client can't say: the request will tell what is wrong."""
+    try:
+        return client.model_info(model)
+    except Exception:
+        logger.debug("clients.model_unknown", extra={"model": model}, exc_info=True)
+        return None
 
 
 def guardrail_of_environment() -> tuple[str, str] | None:
