@@ -45,7 +45,7 @@ def footer(turn: Turn, language: str) -> str:
     parts = []
     if turn.usage.total_tokens:
         about = "≈ " if turn.stop_reason in UNREPORTED else ""
-        parts += [about + tokens(turn.usage, language), about + dollars(turn.usage.cost, language)]
+        parts += [about + tokens(turn.usage, language), dollars(turn.usage.cost, language)]
     if turn.first_text_after is not None:
         seconds = f"{turn.first_text_after:.1f}" if turn.first_text_after < 100 else str(round(turn.first_text_after))
         parts.append(words.say("cost.first_text", language, seconds=seconds))

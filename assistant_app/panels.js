@@ -277,11 +277,20 @@ document.addEventListener("click", ({ target }) => {
 // -- the keyboard -----------------------------------------------------------------------------------------------
 // Before page.js, for which Escape means Stop.
 document.addEventListener("keydown", (event) => {
-  const menu = event.key === "Escape" && document.querySelector(".side-menu[open]");
-  if (!menu) return;
+  if (event.key !== "Escape" || event.isComposing) return;
+  const menu = document.querySelector(".side-menu[open]");
+  const field = event.target.closest?.("#search")?.querySelector("input, textarea");
+  if (!menu && !field) return;
   event.preventDefault();
-  menu.open = false;
-  menu.querySelector("summary").focus();
+  if (menu) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  } else if (field.value) {
+    field.value = "";
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  } else {
+    box()?.focus();
+  }
 }, true);
 document.addEventListener("keydown", (event) => {
   if (event.isComposing || event.altKey || event.shiftKey) return;

@@ -297,7 +297,7 @@ def test_an_unknown_cost_is_never_nothing() -> None:
     assert "≈" not in line
     # Nobody has said so: it was stopped.
     line = figures.footer(Turn("hi", "y", "cancelled", usage=Usage(1000, 2, cost=0.5)), "en")
-    assert "≈ 1\u202f000 tokens in, 2 out · ≈ $0.5000" in line
+    assert "≈ 1\u202f000 tokens in, 2 out · $0.5000" in line
     days = [SimpleNamespace(day="2026-11-24", input_tokens=5, output_tokens=5, cost=None, turns=1)]
     assert "cost unknown" in cost.by_day(days, "en", datetime(2026, 11, 24, tzinfo=UTC))
 
