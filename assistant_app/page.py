@@ -44,6 +44,7 @@ _SCRIPT_WORDS = {
     "retry": "chatbot.retry",
     "undoTurn": "chatbot.undo",
     "submit": "chatbot.submit",
+    "cancelEdit": "chatbot.cancel",
     "chat": "chat.label",
     "down": "chat.down",
     "lost": "chat.lost",

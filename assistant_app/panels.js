@@ -293,6 +293,14 @@ document.addEventListener("keydown", (event) => {
   }
 }, true);
 document.addEventListener("keydown", (event) => {
+  if (event.isComposing || event.shiftKey || !event.target.matches?.("#chat textarea")) return;
+  const label = { Enter: words.submit, Escape: words.cancelEdit }[event.key];
+  if (!label) return;
+  event.preventDefault();
+  document.querySelector(`#chat button[aria-label="${label}"]`)?.click();
+  if (event.key === "Escape") box()?.focus();
+}, true);
+document.addEventListener("keydown", (event) => {
   if (event.isComposing || event.altKey || event.shiftKey) return;
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
     event.preventDefault();

@@ -81,6 +81,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "chatbot.edit": ("Edit", "Editar"),
     "chatbot.copy_message": ("Copy message", "Copiar mensaje"),
     "chatbot.submit": ("Submit", "Enviar"),
+    "chatbot.cancel": ("Cancel", "Cancelar"),
     "chatbot.copied_message": ("Copied", "Copiado"),
     # Who answers, and why.
     "status.bedrock": ("Amazon Bedrock", "Amazon Bedrock"),
