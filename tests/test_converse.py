@@ -17,7 +17,7 @@ from assistant.clients.wire import Request
 from assistant.messages import Message
 from tests.bedrock_server import BedrockServer, Fault, Recorded, Reply
 from tests.bedrock_wire import event_frame
-from tests.test_documents import PNG
+from tests.files import PNG
 from tests.wires import NOVA, client_of, set_environment
 
 PDF = b"%PDF-1.4 paper"

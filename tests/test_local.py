@@ -33,7 +33,7 @@ from assistant.errors import (
 from assistant.messages import Completed, Event, Message, Notice, ThinkingDelta
 from assistant.reply import CancelToken
 from tests.kernels import keep_to_one_core
-from tests.test_documents import PNG
+from tests.files import PNG
 
 NAME = "SmolLM2-135M-Instruct.Q4_1"
 OnChunk = Callable[[llama.Chunk], bool]

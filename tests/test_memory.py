@@ -40,7 +40,7 @@ from assistant.memory import (
 from assistant.messages import Usage
 from assistant.session import ChatSession
 from assistant.tokens import ESTIMATOR, estimate_tokens
-from tests.test_documents import PNG
+from tests.files import PNG
 
 from .scripted import ScriptedClient
 from .summarizing import FACT, FILLER, PATIENCE, Summarizer, facts, fill, known, said, turns

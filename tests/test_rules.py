@@ -13,7 +13,7 @@ from assistant.clients.rules import LEARNED, Wishes, check, default_max_tokens, 
 from assistant.clients.wire import Request
 from assistant.documents import MAX_DOCUMENTS, MAX_IMAGES
 from assistant.messages import Message
-from tests.test_documents import PNG
+from tests.files import PNG
 
 HAIKU = model_info("us.anthropic.claude-haiku-4-5-20251001-v1:0")
 SONNET = model_info("us.anthropic.claude-sonnet-4-6")

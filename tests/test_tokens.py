@@ -20,7 +20,7 @@ from assistant.tokens import (
     ratio,
 )
 
-from .test_documents import PNG, docx_of, pdf_of
+from .files import PNG, docx_of, pdf_of
 
 SPANISH = [
     "Hola, estoy preparando un viaje a Portugal con mi familia para la segunda semana de septiembre y no sé por dónde "
