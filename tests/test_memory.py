@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import os
 import random
 import re
-import signal
-import subprocess
 import sys
 import threading
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from assistant.buffers import BaseMemory
-from assistant.documents import MAX_DOCUMENTS, MAX_IMAGES, Document
+from assistant.documents import Document
 from assistant.errors import InvalidRequestError
 from assistant.memory import (
-    Budget,
     BufferMemory,
     Context,
     Memory,
     MemoryTurn,
     NoMemory,
-    Plan,
     SummaryBufferMemory,
     WindowMemory,
     history_text,
     memory_from_dict,
-    plan,
-    should_pin,
 )
-from assistant.messages import Usage
 from assistant.session import ChatSession
 from assistant.tokens import ESTIMATOR, estimate_tokens
-from tests.files import PNG
 
 from .scripted import ScriptedClient
 from .summarizing import FACT, FILLER, PATIENCE, Summarizer, facts, fill, known, said, turns
@@ -48,44 +37,6 @@ from .summarizing import FACT, FILLER, PATIENCE, Summarizer, facts, fill, known,
 
 def reloaded(client: Summarizer, memory: SummaryBufferMemory) -> SummaryBufferMemory:
     return SummaryBufferMemory.from_dict(client, json.loads(json.dumps(memory.to_dict())))
-
-
-# --- plan ---
-
-
-def sized(*sizes: int) -> list[MemoryTurn]:
-    return [MemoryTurn(str(index), "u", "r", size) for index, size in enumerate(sizes)]
-
-
-@pytest.mark.parametrize(
-    ("sizes", "summary", "budget", "expected"),
-    [
-        ([], 0, Budget(1000), None),
-        ([400, 400, 200], 0, Budget(1000), None),
-        ([400, 400, 201], 0, Budget(1000), Plan(2, 250)),
-        ([100] * 11, 0, Budget(1000), Plan(6, 375)),
-        # A summary is the shorter, the fewer turns would have a place beside it.
-        ([115] * 9, 0, Budget(1000), Plan(5, 310)),
-        # The summary counts.
-        ([100] * 8, 300, Budget(1000), Plan(6, 375)),
-        # The newest turn stays, whatever its size.
-        ([2000], 0, Budget(1000), None),
-        ([10, 2000], 0, Budget(1000), Plan(1, 250)),
-        ([2000, 10], 0, Budget(1000), Plan(1, 250)),
-        # At its cap the summary is condensed, with turns where there are any to fold, else alone.
-        ([100] * 6, 499, Budget(1000), Plan(5, 375)),
-        ([100] * 6, 500, Budget(1000), Plan(5, 250, condense=True)),
-        ([600], 499, Budget(1000), None),
-        ([600], 500, Budget(1000), Plan(0, 250, condense=True)),
-        # One request folds no more than the summariser can read, but one turn at least.
-        ([300] * 10, 0, Budget(1000, batch=700), Plan(2, 250)),
-        ([900] * 3, 0, Budget(1000, batch=700), Plan(1, 250)),
-    ],
-)
-def test_plan_folds_whole_oldest_turns_down_to_half_the_limit(
-    sizes: Sequence[int], summary: int, budget: Budget, expected: Plan | None
-) -> None:
-    assert plan(sized(*sizes), summary, budget) == expected
 
 
 # --- bars ---
@@ -674,48 +625,6 @@ def test_memory_and_transcript_agree_after_any_order_of_turns_undos_edits_and_re
 # --- pins ---
 
 
-def test_documents_stay_whole_within_a_quarter_of_the_window_and_the_oldest_goes_with_a_notice() -> None:
-    memory = SummaryBufferMemory(Summarizer(window=20_000))
-    first, second, third = (
-        Document.from_text(f"{name} {FILLER * 50}", f"{name}.txt") for name in ("uno", "dos", "tres")
-    )
-    assert memory.pin(first) == first.id
-    memory.pin(second)
-    memory.pin(first)
-    assert memory.pinned == (second, first), "pinned again means most recent, and once"
-    assert memory.take_notices() == []
-    memory.pin(third)
-    assert memory.pinned == (first, third)
-    notice = memory.take_notices()
-    assert [(each.code, each.values["name"]) for each in notice] == [("unpinned", "dos.txt")]
-    assert memory.take_notices() == []
-    assert memory.context().documents == (first, third)
-    assert memory.unpin(first.id)
-    assert not memory.unpin(first.id)
-    assert memory.tokens.pinned == estimate_tokens(third.text)
-
-
-def test_a_document_above_the_whole_budget_is_not_pinned() -> None:
-    memory = SummaryBufferMemory(Summarizer(window=8_000))
-    memory.pin(Document.from_text(FILLER * 200, "largo.txt"))
-    assert memory.pinned == ()
-    assert [notice.code for notice in memory.take_notices()] == ["unpinned"]
-
-
-def test_as_many_files_and_images_stay_as_a_request_takes() -> None:
-    memory = SummaryBufferMemory(Summarizer(window=1_000_000))
-    files = [Document(f"{n}.pdf", "pdf", b"%%PDF %d" % n) for n in range(MAX_DOCUMENTS + 1)]
-    images = [Document(f"{n}.png", "png", PNG + b"%d" % n) for n in range(MAX_IMAGES + 1)]
-    text = Document.from_text("words")
-    for document in (text, *files, *images):
-        memory.pin(document)
-    assert memory.pinned == (text, *files[1:], *images[1:])
-    assert [(each.code, each.values["name"]) for each in memory.take_notices()] == [
-        ("crowded_out", "0.pdf"),
-        ("crowded_out", "0.png"),
-    ]
-
-
 def test_documents_that_a_smaller_window_does_not_hold_are_left_out_of_the_request_alone() -> None:
     client = Summarizer(window=60_000)
     memory = SummaryBufferMemory(client, max_token_limit=2000)
@@ -735,30 +644,6 @@ def test_documents_that_a_smaller_window_does_not_hold_are_left_out_of_the_reque
     assert memory.pinned == documents
     client.window = 60_000
     assert (memory.context().documents, memory.context().left_out) == (documents, ())
-
-
-def test_a_document_goes_with_the_turn_that_brought_it() -> None:
-    memory = SummaryBufferMemory(Summarizer())
-    by_hand, brought = Document.from_text("a mano"), Document.from_text("adjunto")
-    fill(memory, 2)
-    memory.pin(by_hand)
-    memory.pin(brought)
-    memory.add_turn("Mira", "Visto", id="m1", documents=[brought])
-    memory.add_turn("Otra vez", "Sí", id="m2", documents=[brought])
-    first = MemoryTurn("m1", "Mira", "Visto")
-    memory.rewind([*turns(2), first])
-    assert memory.pinned == (by_hand, brought)
-    memory.rewind(turns(2))
-    assert memory.pinned == (by_hand,)
-
-
-def test_a_paste_is_pinned_above_half_the_limit_and_4000_tokens() -> None:
-    short, long = FILLER * 80, FILLER * 150
-    assert 1000 < estimate_tokens(short) < 4000 < estimate_tokens(long)
-    assert not should_pin(short, 1024)
-    assert should_pin(long, 1024)
-    assert not should_pin(long, 20_000)
-    assert should_pin(long, None)
 
 
 def test_a_question_about_a_long_paste_goes_out_with_the_whole_text_behind_a_cache_point() -> None:
@@ -834,181 +719,3 @@ def test_every_memory_is_saved_by_its_name_and_loaded_as_what_it_was(make: Calla
     for wrong in ({**data, "version": 99}, {**data, "kind": "other"}):
         with pytest.raises(InvalidRequestError):
             memory_from_dict(Summarizer(), wrong)
-
-
-# --- the other memories ---
-
-
-@pytest.mark.parametrize(
-    ("memory", "sent"),
-    [(BufferMemory(), 9), (WindowMemory(4), 4), (WindowMemory(), 5), (NoMemory(), 0)],
-    ids=["everything", "the last 4", "the last 5", "nothing"],
-)
-def test_the_other_memories_send_everything_the_last_turns_or_nothing(memory: BaseMemory, sent: int) -> None:
-    fill(memory, 9)
-    assert [turn.id for turn in memory.context().turns] == [f"t{number}" for number in range(9 - sent, 9)]
-    assert len(memory.turns) == sent
-    assert memory.flush(0)
-    assert memory.usage == Usage()
-    assert memory.max_token_limit is None
-    memory.rewind(turns(2))
-    assert len(memory.context().turns) == min(2, sent)
-    document = Document.from_text("fijo")
-    memory.pin(document)
-    assert memory.context().documents == (document,)
-    memory.clear()
-    assert memory.context() == BufferMemory().context()
-
-
-def test_a_window_is_full_before_a_turn_that_is_asked_again() -> None:
-    memory = WindowMemory(3)
-    fill(memory, 9)
-    assert [turn.id for turn in memory.context(before="t8").turns] == ["t5", "t6", "t7"]
-    with pytest.raises(InvalidRequestError, match="k is 0"):
-        WindowMemory(0)
-
-
-# --- the worker ---
-
-
-def workers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "assistant-summaries"]
-
-
-def test_one_daemon_thread_serves_all_memories_and_ends_with_the_work() -> None:
-    client = Summarizer()
-    client.gate = threading.Event()
-    memories = [SummaryBufferMemory(client, max_token_limit=300) for _ in range(5)]
-    for memory in memories:
-        fill(memory, 10)
-    assert client.asked.wait(PATIENCE)
-    (worker,) = workers()
-    assert worker.daemon
-    client.gate.set()
-    for memory in memories:
-        assert memory.flush(PATIENCE)
-        assert memory.covered > 0
-    worker.join(PATIENCE)
-    assert not workers()
-
-
-def test_a_conversation_that_is_dropped_is_not_kept_alive_by_its_summary() -> None:
-    client = Summarizer()
-    client.gate = threading.Event()
-    memory = SummaryBufferMemory(client, max_token_limit=300)
-    waiting = SummaryBufferMemory(client, max_token_limit=300)
-    fill(memory, 10)
-    assert client.asked.wait(PATIENCE)
-    fill(waiting, 10)
-    gone = [weakref.ref(memory), weakref.ref(waiting)]
-    del memory, waiting
-    gc.collect()
-    assert [ref() for ref in gone] == [None, None]
-    client.gate.set()
-    for worker in workers():
-        worker.join(PATIENCE)
-    assert len(client.prompts) == 1
-
-
-def test_closing_ends_the_work_and_begins_no_more() -> None:
-    client = Summarizer()
-    client.gate = threading.Event()
-    memory = SummaryBufferMemory(client, max_token_limit=300)
-    fill(memory, 10)
-    assert client.asked.wait(PATIENCE)
-    memory.close()
-    assert memory.flush(PATIENCE), "there is nothing to wait for"
-    client.gate.set()
-    fill(memory, 10, start=10)
-    for worker in workers():
-        worker.join(PATIENCE)
-    assert (len(client.prompts), memory.covered) == (1, 0)
-    assert known(memory) == facts(20)
-
-
-def test_a_thread_that_can_not_be_started_costs_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    for worker in workers():
-        worker.join(PATIENCE)
-    memory = SummaryBufferMemory(Summarizer(), max_token_limit=300)
-
-    def refuse(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
-        fill(memory, 10)
-    assert known(memory) == facts(10)
-    fill(memory, 1, start=10)
-    assert memory.flush(PATIENCE)
-    assert memory.covered > 0
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_forked_process_folds_on_its_own() -> None:
-    client = Summarizer()
-    client.gate = threading.Event()
-    memory = SummaryBufferMemory(client, max_token_limit=300)
-    fill(memory, 10)
-    assert client.asked.wait(PATIENCE)
-    child = os.fork()
-    if child == 0:
-        signal.alarm(20)
-        client.gate = None
-        fill(memory, 1, start=10)
-        good = memory.flush(10) and memory.covered > 0 and known(memory) == facts(11)
-        os._exit(0 if good else 1)
-    _, status = os.waitpid(child, 0)
-    client.gate.set()
-    assert status == 0
-    assert memory.flush(PATIENCE)
-    assert known(memory) == facts(10)
-
-
-def test_a_summary_under_way_does_not_keep_the_interpreter_alive() -> None:
-    script = """
-import threading
-from assistant.memory import SummaryBufferMemory
-from assistant.reply import Reply
-asked = threading.Event()
-class Client:
-    default_model = "m"
-    def stream(self, messages, **options):
-        def source(token):
-            asked.set()
-            threading.Event().wait()
-            yield ""
-        return Reply(source)
-memory = SummaryBufferMemory(Client(), max_token_limit=20)
-for _ in range(5):
-    memory.add_turn("hola " * 20, "hola " * 20)
-assert asked.wait(20)
-print("the end")
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "the end\n", "")
-
-
-def test_many_threads_may_read_write_and_edit_at_once() -> None:
-    client = Summarizer(failing=0.2)
-    memory = SummaryBufferMemory(client, max_token_limit=600)
-    stop = threading.Event()
-
-    def read() -> None:
-        while not stop.is_set():
-            context = memory.context()
-            assert context.omitted == 0
-            memory.tokens  # noqa: B018
-            memory.to_dict()
-
-    with ThreadPoolExecutor(8) as pool:
-        readers = [pool.submit(read) for _ in range(3)]
-        writers = [pool.submit(fill, memory, 40, start) for start in range(0, 160, 40)]
-        for writer in writers:
-            writer.result(PATIENCE)
-        stop.set()
-        for reader in readers:
-            reader.result(PATIENCE)
-    assert memory.flush(PATIENCE)
-    assert known(memory) == facts(160)
-    assert memory.covered + len(memory.turns) == 160
-    assert memory.tokens.kept == sum(turn.size for turn in islice(memory.turns, 1000))

@@ -6,7 +6,13 @@ import json
 
 from assistant import Document
 from assistant.buffers import MemoryTurn
+from assistant.documents import MAX_DOCUMENTS, MAX_IMAGES
+from assistant.memory import SummaryBufferMemory
 from assistant.pins import PIN_FROM, Pins, should_pin
+from assistant.tokens import estimate_tokens
+from tests.files import PNG
+
+from .summarizing import FILLER, Summarizer, fill, turns
 
 ONE, TWO, THREE = (Document.from_text(f"{name} " * 100, f"{name}.txt") for name in ("one", "two", "three"))
 
@@ -56,3 +62,69 @@ def test_a_paste_is_kept_above_half_the_limit_and_never_below_4000_tokens() -> N
     assert should_pin(words, None)
     assert not should_pin(words, 4 * PIN_FROM)
     assert not should_pin("word " * 1_000, 100)
+
+
+def test_documents_stay_whole_within_a_quarter_of_the_window_and_the_oldest_goes_with_a_notice() -> None:
+    memory = SummaryBufferMemory(Summarizer(window=20_000))
+    first, second, third = (
+        Document.from_text(f"{name} {FILLER * 50}", f"{name}.txt") for name in ("uno", "dos", "tres")
+    )
+    assert memory.pin(first) == first.id
+    memory.pin(second)
+    memory.pin(first)
+    assert memory.pinned == (second, first), "pinned again means most recent, and once"
+    assert memory.take_notices() == []
+    memory.pin(third)
+    assert memory.pinned == (first, third)
+    notice = memory.take_notices()
+    assert [(each.code, each.values["name"]) for each in notice] == [("unpinned", "dos.txt")]
+    assert memory.take_notices() == []
+    assert memory.context().documents == (first, third)
+    assert memory.unpin(first.id)
+    assert not memory.unpin(first.id)
+    assert memory.tokens.pinned == estimate_tokens(third.text)
+
+
+def test_a_document_above_the_whole_budget_is_not_pinned() -> None:
+    memory = SummaryBufferMemory(Summarizer(window=8_000))
+    memory.pin(Document.from_text(FILLER * 200, "largo.txt"))
+    assert memory.pinned == ()
+    assert [notice.code for notice in memory.take_notices()] == ["unpinned"]
+
+
+def test_as_many_files_and_images_stay_as_a_request_takes() -> None:
+    memory = SummaryBufferMemory(Summarizer(window=1_000_000))
+    files = [Document(f"{n}.pdf", "pdf", b"%%PDF %d" % n) for n in range(MAX_DOCUMENTS + 1)]
+    images = [Document(f"{n}.png", "png", PNG + b"%d" % n) for n in range(MAX_IMAGES + 1)]
+    text = Document.from_text("words")
+    for document in (text, *files, *images):
+        memory.pin(document)
+    assert memory.pinned == (text, *files[1:], *images[1:])
+    assert [(each.code, each.values["name"]) for each in memory.take_notices()] == [
+        ("crowded_out", "0.pdf"),
+        ("crowded_out", "0.png"),
+    ]
+
+
+def test_a_document_goes_with_the_turn_that_brought_it() -> None:
+    memory = SummaryBufferMemory(Summarizer())
+    by_hand, brought = Document.from_text("a mano"), Document.from_text("adjunto")
+    fill(memory, 2)
+    memory.pin(by_hand)
+    memory.pin(brought)
+    memory.add_turn("Mira", "Visto", id="m1", documents=[brought])
+    memory.add_turn("Otra vez", "Sí", id="m2", documents=[brought])
+    first = MemoryTurn("m1", "Mira", "Visto")
+    memory.rewind([*turns(2), first])
+    assert memory.pinned == (by_hand, brought)
+    memory.rewind(turns(2))
+    assert memory.pinned == (by_hand,)
+
+
+def test_a_paste_is_pinned_above_half_the_limit_and_4000_tokens() -> None:
+    short, long = FILLER * 80, FILLER * 150
+    assert 1000 < estimate_tokens(short) < 4000 < estimate_tokens(long)
+    assert not should_pin(short, 1024)
+    assert should_pin(long, 1024)
+    assert not should_pin(long, 20_000)
+    assert should_pin(long, None)
