@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import pytest
 
 from assistant.errors import ServiceError, StreamInterruptedError
-from assistant.jupyter import shown
 from assistant.messages import Completed, Notice, Retrying, TextDelta, ThinkingDelta, Usage
 from assistant.reply import CancelToken, Reply, ReplyState, SourceItem, UsageSoFar
 
@@ -270,24 +269,6 @@ def test_a_cancelled_task_wakes_the_reader_in_its_thread() -> None:
 def test_markdown_escapes_dollars_and_tells_tokens() -> None:
     markdown = Reply(Script("costs $5", END), model="m").drain()._repr_markdown_()
     assert markdown == "costs \\$5\n\n*3 + 2 tokens · 0.500000 USD · m*"
-
-
-@pytest.mark.parametrize(
-    ("text", "markdown"),
-    [
-        ("`echo $HOME` costs $5", "`echo $HOME` costs \\$5"),
-        ("``a`$b`` and `$c` for $1", "``a`$b`` and `$c` for \\$1"),
-        ("$1 or `$2", "\\$1 or `\\$2"),
-        ("$1\n```sh\necho $A\n```\n$2", "\\$1\n```sh\necho $A\n```\n\\$2"),
-        ("````\n```\n$A\n````\n$2", "````\n```\n$A\n````\n\\$2"),
-        ("~~~\n$A\n```\n~~~\n$2", "~~~\n$A\n```\n~~~\n\\$2"),
-        ("1. So:\n    ```\n    $A", "1. So:\n    ```\n    $A\n    ```"),
-        # Cut off within its code: what stands beneath is no code.
-        ("```python\nprint('$')", "```python\nprint('$')\n```"),
-    ],
-)
-def test_in_a_notebook_code_keeps_its_dollars_and_a_block_that_was_cut_off_is_closed(text: str, markdown: str) -> None:
-    assert shown(text) == markdown
 
 
 def test_a_token_that_is_cancelled_wakes_a_late_comer_at_once() -> None:
