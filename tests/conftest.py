@@ -39,7 +39,15 @@ gc.set_threshold(10_000, 20, 10)
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 # The files that take longest, first of all: one that begins last keeps one core waiting for the other.
-_SLOW = ("test_notebooks", "test_browser", "test_browser_panels", "test_replicas", "test_browser_sidebar", "test_local")
+_SLOW = (
+    "test_notebooks",
+    "test_browser",
+    "test_browser_panels",
+    "test_replicas",
+    "test_browser_sidebar",
+    "test_local",
+    "test_llama",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
