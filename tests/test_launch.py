@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import socket
 import threading
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from assistant.chats import Chats
@@ -80,3 +82,15 @@ def test_the_address_is_said_when_the_first_answer_has_nothing_to_wait_for(
     )
     assert events == (["address"] if slow else ["warm", "address"])
     release.set()
+
+
+def test_a_port_in_use_and_a_host_of_another_machine_get_one_clear_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(click.ClickException, match=f"Port {port} is in use"):
+            launch.check_address("127.0.0.1", port)
+    with pytest.raises(click.ClickException, match="no address of this machine"):
+        launch.check_address("no.such.host.invalid", 0)
+    assert launch.check_address("127.0.0.1", 0) > 0

@@ -1,4 +1,4 @@
-"""What Gradio's own chat gets wrong, over raw HTTP; test_app.py and test_browser.py look at the rest of it."""
+"""What Gradio's own chat gets wrong, over raw HTTP; test_page.py and test_browser.py look at the rest of it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,74 @@
+"""How a turn gets onto a page, where something comes between."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from assistant_app import show
+from assistant_app.chat import Chat
+from assistant_app.frames import TURN
+from assistant_app.identity import owner_of
+from tests import listeners
+
+from .browser import ScriptedClient
+from .listeners import drawn, request_of, said
+
+client, chats, chat = listeners.client, listeners.chats, listeners.chat
+
+
+def test_a_bug_while_a_reply_is_drawn_frees_the_page(
+    chat: Chat, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.echo = True
+    monkeypatch.setattr(show, "live", lambda *_: 1 / 0)
+    last = said(chat, "hi")[-1]
+    assert "Something went wrong." in last["notice"]
+    assert last["textbox"]["interactive"]
+
+
+@pytest.mark.parametrize("intent", ["send", "retry", "edit"])
+def test_a_page_that_has_not_seen_the_last_turn_changes_nothing(
+    chat: Chat, client: ScriptedClient, intent: str
+) -> None:
+    client.echo = True
+    assert said(chat, "one", request=request_of(session="stale"))
+    conversation = chat.tabs.of("stale").conversation
+    shown = show.conversation(chat.chats.open(owner_of(request_of()), conversation).turns, "en")
+    assert said(chat, "two", shown, conversation=conversation, request=request_of(session="other"))
+    request = request_of(session="stale")
+    if intent == "edit":
+        edited = gr.EditData(None, {"index": 0, "value": "three", "previous_value": "one"})
+        frames = drawn(chat.edit(shown, conversation, request, edited, *[None] * 6))
+    elif intent == "retry":
+        again = {**show.said("one"), "metadata": {"id": show.named(shown[0])}}
+        frames = drawn(chat.say("one", [again], conversation, intent, "", request, *[None] * 6))
+    else:
+        frames = said(chat, "three", shown, conversation=conversation, request=request)
+    (refused,) = [each for each in frames if each.get("notice")]
+    assert [turn.user for turn in chat.chats.open(owner_of(request), conversation).turns] == ["one", "two"]
+    # What is stored is drawn, and what was typed is back in its box.
+    assert "two" in str(refused["chat"])
+    assert refused["textbox"]["value"] == ("" if intent == "retry" else "three")
+
+
+def test_a_reply_that_ends_while_a_second_tab_is_opening_is_drawn_to_its_end(
+    chat: Chat, client: ScriptedClient
+) -> None:
+    tab = request_of(session="tab")
+    owner = owner_of(tab)
+    run = chat.chats.submit(owner, chat.chats.create(owner).id, None, "Count")
+    answer = client.next()
+    answer.say("one, ")
+
+    async def look() -> list[Any]:
+        await chat.open(run.conversation_id, tab)
+        answer.finish("two.")
+        await asyncio.to_thread(run.wait, 10)
+        return [frame async for frame in chat.attach(run.conversation_id, tab)]
+
+    frames = asyncio.run(look())
+    assert [each["content"][0]["text"] for each in frames[-1][TURN.index("chat")]][:2] == ["Count", "one, two."]

@@ -1,0 +1,20 @@
+"""Settings, as they are chosen on the page and as a model takes them."""
+
+from __future__ import annotations
+
+from assistant_app.settings import from_settings, to_settings
+
+
+def test_settings_hold_what_was_chosen_and_nothing_else() -> None:
+    chosen = {"model": " m ", "temperature": 0, "top_p": None, "max_tokens": 12.0, "system": "  "}
+    assert to_settings(chosen) == {"model": "m", "temperature": 0.0, "max_tokens": 12}
+    odd = {
+        "model": ["x"],
+        "temperature": float("nan"),
+        "top_p": True,
+        "max_tokens": "many",
+        "system": None,
+        "effort": 7,
+    }
+    assert to_settings(odd) == {}
+    assert from_settings({"top_p": 0.5}, "default") == ["default", None, 0.5, None, "", None]
