@@ -19,8 +19,8 @@ from assistant_app import words
 from assistant_app.chat import Chat
 from assistant_app.frames import TURN
 from assistant_app.header import Header
-from tests import listeners
 
+from . import listeners
 from .browser import ScriptedClient
 from .listeners import _drain, answers, drawn, request_of, said
 

@@ -12,8 +12,8 @@ from assistant_app import show
 from assistant_app.chat import Chat
 from assistant_app.frames import TURN
 from assistant_app.identity import owner_of
-from tests import listeners
 
+from . import listeners
 from .browser import ScriptedClient
 from .listeners import drawn, request_of, said
 

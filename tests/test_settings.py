@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from assistant_app.settings import from_settings, to_settings
+from assistant.catalog import ModelInfo
+from assistant_app.settings import fitting, from_settings, to_settings
 
 
 def test_settings_hold_what_was_chosen_and_nothing_else() -> None:
@@ -18,3 +19,13 @@ def test_settings_hold_what_was_chosen_and_nothing_else() -> None:
     }
     assert to_settings(odd) == {}
     assert from_settings({"top_p": 0.5}, "default") == ["default", None, 0.5, None, "", None]
+
+
+def test_what_a_model_does_not_show_is_not_sent() -> None:
+    chosen = {"temperature": 0.5, "top_p": 0.9, "effort": "high", "max_tokens": 9}
+    none = ModelInfo("m", "m", "P", sampling="none", efforts=("low", "high"))
+    assert fitting(chosen, none) == {"effort": "high", "max_tokens": 9}
+    assert fitting({"effort": "huge"}, none) == {}
+    assert fitting(chosen, ModelInfo("m", "m", "P")) == {"temperature": 0.5, "top_p": 0.9, "max_tokens": 9}
+    assert "top_p" not in fitting(chosen, ModelInfo("m", "m", "P", sampling="one"))
+    assert fitting(chosen, None) == {"temperature": 0.5, "top_p": 0.9, "max_tokens": 9}

@@ -89,3 +89,25 @@ def test_a_page_shows_again_what_it_shows_unless_that_is_no_text_or_too_long() -
     for odd in (None, "x", [7], [{"role": "user"}]):
         assert not show.names_all_turns(odd)
         assert show.echo(odd) is None
+
+
+def test_an_error_is_known_by_its_name_before_its_words() -> None:
+    turn = Turn("hi", None, "error", error="zu viele Anfragen", error_code="ThrottledError")
+    assert "Demasiadas peticiones." in show.text_of(show.conversation([turn], "es")[-1])
+
+
+def test_a_stored_notice_is_said_once_for_each_model() -> None:
+    note = Notice("parameter_left_out", "top_p was left out", {"parameter": "top_p", "model": "m"})
+    passing = Notice("reading_prompt", "reading", {"seconds": 3})
+    turns = [Turn("hi", "yes", "end_turn", model=model, notices=(note, passing)) for model in ("m", "m", "other")]
+    texts = [show.text_of(each) for each in show.conversation(turns, "en")]
+    assert sum("top_p was left out" in text for text in texts) == 2
+    assert not any("Reading" in text for text in texts)
+
+
+def test_that_nothing_can_be_saved_is_said_in_the_reader_s_language_and_without_paths() -> None:
+    for code, why in (("locked", "otro programa"), ("full", "lleno"), (None, "falló")):
+        notice = Notice("not_saved", "The database sqlite:////home/ana/x.db …", {"code": code, "hint": "…"})
+        said = show.notice_text(notice, "es")
+        assert why in said
+        assert "sqlite" not in said

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from assistant_app.chat import Chat
-from tests import listeners
 
+from . import listeners
 from .listeners import request_of
 
 client, chats, chat = listeners.client, listeners.chats, listeners.chat

@@ -1,0 +1,123 @@
+"""The side bar: which conversations it lists, under which day, and what its commands answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from assistant.chats import Chats
+from assistant.errors import InvalidRequestError, StoreError
+from assistant.messages import STOP_REASONS
+from assistant.stored import ConversationSummary
+from assistant_app import sidebar, words
+from assistant_app.gate import TICKET
+from assistant_app.identity import owner_of
+from assistant_app.sidebar import Sidebar
+from assistant_app.tabs import Tabs
+
+from . import echoing, listeners
+from .echoing import said
+from .listeners import request_of
+
+client, chats = echoing.client, listeners.chats
+
+
+def test_days_are_those_of_the_reader_s_clock_and_nothing_is_markup() -> None:
+    now = time.time()
+    day = 24 * 3600
+    ages = {"one": 0, "two": 1, "three": 4, "four": 20, "five": 300}
+    found = [
+        ConversationSummary(name, f"<{name}> & \"'", now - age * day, now - age * day) for name, age in ages.items()
+    ]
+    drawn = sidebar.drawn(found, "one", sidebar._today("0"), "en", searched=False)
+    order = [drawn.index(each) for each in ("Today", "Yesterday", "Last 7 days", "Last 30 days", "Older")]
+    assert order == sorted(order)
+    assert "<one>" not in drawn
+    assert drawn.count("aria-current") == 1
+    midnight = datetime(2026, 11, 24, 1, tzinfo=UTC).timestamp()
+    # JavaScript counts the minutes that UTC is ahead.
+    assert sidebar._today("300")(midnight).day == 23
+    assert sidebar._today("-60")(midnight).day == 24
+    for odd in ("", "x", "nan", "1e99", "100000"):
+        assert sidebar._today(odd)(midnight).day == 24
+
+
+def test_a_command_that_is_none_and_a_store_that_fails_are_answered_in_words(
+    chats: Chats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side = Sidebar(chats, Tabs())
+    for command in ("", "x", "[]", "{}", '{"do": 7}', '{"do": "rename"}', '{"do": "export", "id": 7, "format": "x"}'):
+        _, answer = asyncio.run(side.act(command, "", "0", request_of()))
+        assert json.loads(answer)["do"] == "say"
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise StoreError("gone")
+
+    monkeypatch.setattr(chats, "list", fail)
+    assert "could not be read" in asyncio.run(side.opened("", "0", request_of()))["entries"]
+
+
+def test_what_is_searched_for_now_is_what_is_drawn(chats: Chats) -> None:
+    owner = owner_of(request_of())
+    said(chats, owner, "apples")
+    said(chats, owner, "pears")
+    side = Sidebar(chats, Tabs())
+
+    async def scenario() -> None:
+        entries, _ = await side.act(json.dumps({"do": "find", "search": "apples"}), "", "0", request_of())
+        assert "apples" in entries
+        assert "pears" not in entries
+        drawn = await side.after_turn("x", request_of(), False)
+        assert "apples" in drawn["fresh"]
+        assert "pears" not in drawn["fresh"]
+
+    asyncio.run(scenario())
+
+
+def test_a_title_that_comes_late_is_drawn(chats: Chats, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sidebar, "TITLE_LOOK", 0.01)
+    owner = owner_of(request_of())
+    id = said(chats, owner, "apples")
+
+    async def scenario() -> list[str]:
+        lists = []
+        async for drawn in Sidebar(chats, Tabs()).follow(id, "1 apples", request_of()):
+            lists.append(drawn)
+            if len(lists) == 1:
+                chats.rename(owner, id, "All about fruit")
+        return lists
+
+    first, second = asyncio.run(scenario())
+    assert "All about fruit" not in first
+    assert "All about fruit" in second
+
+
+def test_an_export_is_in_the_reader_s_language(chats: Chats) -> None:
+    owner = owner_of(request_of())
+    id = said(chats, owner, "hola")
+    command = json.dumps({"do": "export", "id": id, "format": "markdown"})
+    _, answer = asyncio.run(Sidebar(chats, Tabs()).act(command, "", "0", request_of(language="es")))
+    assert "**Tú**" in json.loads(answer)["text"]
+    for reason in {*STOP_REASONS, "running"} - {"end_turn", "stop_sequence"}:
+        assert reason in words.EXPORTED_ENDINGS
+
+
+def test_what_is_imported_and_is_none_is_said(chats: Chats) -> None:
+    command = json.dumps({"do": "import", "data": "{}"})
+    _, answer = asyncio.run(Sidebar(chats, Tabs()).act(command, "", "0", request_of(language="es")))
+    assert "no es una conversación exportada aquí" in json.loads(answer)["text"]
+    with pytest.raises(InvalidRequestError):
+        chats.import_("me", "{}")
+
+
+def test_only_who_has_signed_in_can_sign_out(chats: Chats) -> None:
+    side = Sidebar(chats, Tabs())
+    request = request_of()
+    assert "logout" not in asyncio.run(side.opened("", "0", request))["data"]
+    request.cookies[TICKET] = "a ticket"
+    assert 'href="logout"' in asyncio.run(side.opened("", "0", request))["data"]
