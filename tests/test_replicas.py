@@ -26,7 +26,7 @@ from assistant_app.launch import check_address
 from .bedrock_server import BedrockServer, Recorded, Reply
 from .browser import FLAGS, PATIENCE, chromium
 from .postgres import Postgres
-from .test_login import CHEAP
+from .logins import CHEAP
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "deploy.md").read_text("utf-8")

@@ -134,7 +134,7 @@ def chat_data(served: Served, text: str, conversation: str = "") -> list[Any]:
 @contextmanager
 def visited(directory: Path, mode: str) -> Iterator[tuple[Served, dict[str, Visitor], Ana]]:
     """The page with Ana on it, and those who would like to know: another owner, and somebody who is nobody."""
-    from .test_login import CHEAP
+    from .logins import CHEAP
 
     accounts = HashedAccounts({name: CHEAP.hash(name) for name in ("ana", "bea")})
     access = Access(Login(accounts, b"x" * 32, first_pause=0)) if mode == "login" else Access()
