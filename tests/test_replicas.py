@@ -25,8 +25,8 @@ from assistant_app.launch import check_address
 
 from .bedrock_server import BedrockServer, Recorded, Reply
 from .browser import FLAGS, PATIENCE, chromium
-from .postgres import Postgres
 from .logins import CHEAP
+from .postgres import Postgres
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "deploy.md").read_text("utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import queue
 import re
@@ -13,68 +12,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from assistant.chats import Chats
-from assistant_app.access import access_from
 from assistant_app.gate import Access
-from assistant_app.guard import Guard, Known, Refused, Uploads
-from assistant_app.identity import COOKIE
 from assistant_app.login import HashedAccounts, Login
 
 from .browser import Answer, ScriptedClient, Served, serving
+from .raw_http import API, Visitor, chat_data, chat_function
 
 # In everything that is Ana's; nobody else's answer may hold it.
 SECRET = "marmalade-7261"
-API = "/gradio_api"
 
 # What a stranger gets where there is a login: everything else is 401.
 OPEN_TO_STRANGERS = {("GET", "/login"), ("POST", "/login"), ("HEAD", "/login")}
 OPEN_TO_STRANGERS |= {(method, "/logout") for method in ("GET", "HEAD", "POST")}
-
-
-class Visitor:
-    """A browser without a browser: cookies, a session hash, and events by raw HTTP."""
-
-    def __init__(self, served: Served, *, user: str = "", cookies: bool = True) -> None:
-        self.served = served
-        self.http = httpx.Client(base_url=served.url, timeout=20)
-        self.session = uuid.uuid4().hex[:11]
-        if user:
-            assert self.http.post("/login", data={"username": user, "password": user}).status_code == 200
-        if cookies:
-            self.http.get("/")
-
-    def post(self, path: str, body: Any) -> httpx.Response:
-        return self.http.post(f"{API}/{path}", json=body)
-
-    def join(self, function: int, data: list[Any], **more: Any) -> httpx.Response:
-        body = {"fn_index": function, "data": data, "session_hash": self.session, "event_data": None, **more}
-        return self.post("queue/join" if self.served.demo.fns[function].queue else "run/predict", body)
-
-    def upload(self, text: str, name: str = "notes.txt") -> str:
-        answer = self.http.post(f"{API}/upload?upload_id={self.session}", files={"files": (name, text.encode())})
-        assert answer.status_code == 200, answer.text
-        (path,) = answer.json()
-        return str(path)
-
-    def listen(self, until: str = "process_completed") -> str:
-        """What comes on the session's stream, up to the message that is waited for."""
-        seen = []
-        with self.http.stream("GET", f"{API}/queue/data", params={"session_hash": self.session}) as answer:
-            for line in answer.iter_lines():
-                seen.append(line)
-                if f'"{until}"' in line or '"close_stream"' in line:
-                    break
-        return "\n".join(seen)
-
-    def text_of(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
-        """Status and the first of what is answered: a stream is not read to its end."""
-        with self.http.stream(method, path, json=body) as answer:
-            if answer.status_code == 200 and "event-stream" in answer.headers.get("content-type", ""):
-                return answer.status_code, next(answer.iter_text(), "")
-            return answer.status_code, "".join(answer.iter_text()) + str(answer.headers.get("location", ""))
 
 
 class Ana:
@@ -120,15 +72,6 @@ def owners(chats: Chats) -> set[str]:
             return set(connection.execute(sa.text("SELECT DISTINCT owner FROM conversations")).scalars())
     finally:
         engine.dispose()
-
-
-def chat_function(served: Served) -> int:
-    return next(number for number, each in served.demo.fns.items() if each.api_name == "chat")
-
-
-def chat_data(served: Served, text: str, conversation: str = "") -> list[Any]:
-    """The inputs of the chat endpoint: message, conversation, and the rest as nobody touched it."""
-    return [text, conversation, *[None] * (len(served.demo.fns[chat_function(served)].inputs) - 2)]
 
 
 @contextmanager
@@ -373,109 +316,3 @@ def test_what_others_may_not_have_ana_has(world: Any) -> None:
     assert "and the end." in heard
     # Last of all: when it is cut, Gradio takes the page for closed.
     assert ana.visitor.text_of("GET", f"{API}/heartbeat/{ana.visitor.session}")[0] == 200
-
-
-# -- the guard by itself -----------------------------------------------------------------------------------
-
-
-def test_uploads_are_limited_in_size_and_number(tmp_path: Path) -> None:
-    with serving(ScriptedClient(), tmp_path) as served:
-        visitor = Visitor(served)
-        from assistant_app.launch import MAX_FILE, MAX_UPLOAD
-
-        big = visitor.http.post(f"{API}/upload", files={"files": ("big.txt", b"x" * (MAX_FILE + 1))})
-        assert big.status_code == 413
-        names = [("files", (f"{number}.txt", b"x" * MAX_FILE)) for number in range(MAX_UPLOAD // MAX_FILE)]
-        assert visitor.http.post(f"{API}/upload", files=names).status_code == 413
-
-        def endless() -> Iterator[bytes]:
-            yield b"x"
-
-        assert visitor.http.post(f"{API}/upload", content=endless()).status_code == 411
-        assert httpx.post(f"{served.url}{API}/upload", files={"files": ("a.txt", b"x")}).status_code == 401
-
-
-def test_a_day_s_uploads_are_counted_for_each_and_for_all() -> None:
-    now = [0.0]
-    uploads = Uploads(100, 150, clock=lambda: now[0])
-    uploads.count("ana", 60)
-    for owner, size in (("ana", 41), ("bea", 91)):
-        with pytest.raises(Refused, match="limit of uploads") as refused:
-            uploads.count(owner, size)
-        assert refused.value.status == 429
-        assert "24 h" in refused.value.detail
-    uploads.count("bea", 90)
-    now[0] += 24 * 3600
-    uploads.count("ana", 100)
-
-
-def test_the_guard_counts_what_is_uploaded() -> None:
-    sent: list[dict[str, Any]] = []
-    taken: list[str] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        taken.append(scope["path"])
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    guard = Guard(app, max_upload=100, uploads=Uploads(150, 1000))
-    headers = [(b"content-length", b"90"), (b"cookie", f"{COOKIE}={'a' * 32}".encode())]
-    scope = {"type": "http", "method": "POST", "path": f"{API}/upload", "query_string": b"", "headers": headers}
-    for _ in range(2):
-        asyncio.run(guard(scope, None, send))
-    assert taken == [f"{API}/upload"]
-    assert sent[0]["status"] == 429
-
-
-def test_ids_belong_to_the_first_and_the_oldest_are_forgotten() -> None:
-    known = Known(capacity=2)
-    known.claim("one", "ana")
-    known.claim("one", "ana")
-    with pytest.raises(Refused):
-        known.claim("one", "bea")
-    known.give("two", "ana")
-    known.give("two", "bea")
-    known.check("two", "bea")
-    known.check("one", "ana")
-    known.give("three", "bea")
-    known.check("one", "ana")
-    with pytest.raises(Refused):
-        known.check("two", "ana")
-
-
-def test_scripts_are_kept_out_where_there_is_no_api(tmp_path: Path) -> None:
-    access, _ = access_from(host="127.0.0.1", auth="ana:x", api=False, data_dir=tmp_path)
-    with serving(ScriptedClient(), tmp_path, access=access) as served, httpx.Client(base_url=served.url) as http:
-        http.post("/login", data={"username": "ana", "password": "x"})
-        for path in ("info", "openapi.json", "call/chat/1"):
-            assert http.get(f"{API}/{path}").status_code == 404
-        for path in ("call/chat", "call/v2/chat"):
-            assert http.post(f"{API}/{path}", json={"data": ["hi"]}).status_code == 404
-        visible = {each["api_visibility"] for each in http.get("/config").json()["dependencies"]}
-        assert visible == {"private"}
-        # The page itself works as ever.
-        assert http.get("/").status_code == 200
-        assert served.client.asked.empty()
-
-
-def test_bodies_that_are_no_objects_are_refused(tmp_path: Path) -> None:
-    with serving(ScriptedClient(), tmp_path) as served:
-        for body in (b"", b"[]", b"{", b"nul", b'{"session_hash": 7}', b'{"event_id": []}', b'{"data": NaN}'):
-            answer = httpx.post(f"{served.url}{API}/queue/join", content=body)
-            assert answer.status_code == 400, body
-        assert httpx.get(f"{served.url}{API}/queue/data").status_code == 400
-        assert httpx.get(f"{served.url}{API}/queue/data?session_hash=a&session_hash=b").status_code == 400
-
-
-def test_half_an_emoji_is_mended_on_its_way_in(tmp_path: Path) -> None:
-    """As a browser sends what was pasted; a page whose request is refused stays locked until it is loaded anew."""
-    client = ScriptedClient()
-    client.echo = True
-    with serving(client, tmp_path) as served:
-        data = rb'["half \ud83d of \ud83d\ude00", "", null, null, null, null, "", null]'
-        kind = {"content-type": "application/json"}
-        made = httpx.post(f"{served.url}{API}/call/chat", content=b'{"data": %b}' % data, headers=kind)
-        answer = httpx.get(f"{served.url}{API}/call/chat/{made.json()['event_id']}", timeout=20).text
-        assert client.next().text == "half \ufffd of 😀"
-        assert "event: complete" in answer

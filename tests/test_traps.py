@@ -13,7 +13,7 @@ from assistant.errors import ServiceError
 from assistant_app.identity import COOKIE
 
 from .browser import ScriptedClient, Served, serving
-from .test_stranger import API, Visitor, chat_data, chat_function
+from .raw_http import API, Visitor, chat_data, chat_function
 
 
 @pytest.fixture
