@@ -1,4 +1,4 @@
-"""A browser without a browser: a visitor of the page by raw HTTP."""
+"""Visitors of the page who send what they like, by raw HTTP."""
 
 from __future__ import annotations
 

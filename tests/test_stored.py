@@ -31,3 +31,17 @@ def test_errors_of_the_store_say_what_to_do() -> None:
     for kind in (ConversationNotFoundError, StaleConversationError):
         assert issubclass(kind, StoreError)
         assert kind("No.").hint
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("", ""),
+        ("  Hola,\n\n ¿qué tal?  ", "Hola, ¿qué tal?"),
+        ("word " * 40, "word word word word word word word word word word word word…"),
+        ("x" * 100, "x" * 60 + "…"),
+        ("a, " * 30, ("a, " * 20).rstrip(", ") + "…"),
+    ],
+)
+def test_a_title_is_the_first_words(text: str, title: str) -> None:
+    assert title_of(text) == title
