@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
+import pytest
 import sqlalchemy as sa
+
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 class Lock(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
@@ -131,3 +132,10 @@ def close(place: Place) -> None:
     for chats in place.open:
         chats.close()
         chats.store.close()
+
+
+def collected(run: Run, interval: float = 0.0) -> list[Update]:
+    async def watch() -> list[Update]:
+        return [update async for update in run.updates(interval)]
+
+    return asyncio.run(watch())

@@ -13,8 +13,6 @@ from assistant.stored import Begun
 from tests.databases import Database
 from tests.places import LEASE, Clock
 
-ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-
 
 @pytest.fixture
 def clock() -> Clock:

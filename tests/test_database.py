@@ -11,10 +11,10 @@ from assistant.errors import StoreError
 from assistant.messages import Turn
 from assistant.store import ConversationStore
 from tests import stores
-from tests.databases import Database
+from tests.databases import ON_SQLITE, Database
 from tests.places import LEASE
 from tests.postgres import Postgres
-from tests.stores import ON_SQLITE, failure, ids, say
+from tests.stores import failure, ids, say
 
 clock, store = stores.clock, stores.store
 

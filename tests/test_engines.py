@@ -13,7 +13,8 @@ from assistant.errors import StoreError
 from assistant.schema import HEAD
 from assistant.store import ConversationStore
 from tests import stores
-from tests.stores import ON_SQLITE, begin, failure, say
+from tests.databases import ON_SQLITE
+from tests.stores import begin, failure, say
 
 clock, store = stores.clock, stores.store
 

@@ -8,9 +8,7 @@ from assistant import searching
 from assistant.messages import Turn
 from assistant.searching import fold, words_of
 from assistant.store import ConversationStore, Growth
-from tests.databases import Database
-
-ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+from tests.databases import ON_SQLITE, Database
 
 
 @pytest.fixture

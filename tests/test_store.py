@@ -14,9 +14,9 @@ from assistant.documents import Document
 from assistant.messages import Turn
 from assistant.store import ConversationNotFoundError, ConversationStore
 from tests import stores
-from tests.databases import Database
+from tests.databases import ON_SQLITE, Database
 from tests.places import LEASE, Clock
-from tests.stores import ON_SQLITE, begin, ids, say
+from tests.stores import begin, ids, say
 
 clock, store = stores.clock, stores.store
 
