@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -11,6 +11,7 @@ from assistant import BedrockClient, ChatSession
 from assistant.buffers import BufferMemory
 from assistant.clients.helpers import HELPERS
 from assistant.clients.retry import RetryPolicy
+from assistant.clients.rules import LEARNED
 from assistant.reply import CancelToken, Reply
 from tests.bedrock_script import STREAMING
 from tests.bedrock_server import BedrockServer, Recorded
@@ -99,3 +100,32 @@ def caught(call: Callable[[], object]) -> BaseException | None:
     except Exception as error:
         return error
     return None
+
+
+@pytest.fixture(scope="module")
+def module_server() -> Iterator[BedrockServer]:
+    with BedrockServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(module_server: BedrockServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[BedrockServer]:
+    set_environment(monkeypatch, module_server.env)
+    LEARNED.clear()
+    module_server.requests.clear()
+    yield module_server
+    LEARNED.clear()
+    module_server.check_rules = True
+    module_server.deny.clear()
+    module_server.faults.clear()
+    module_server.page_size = 1000
+
+
+@pytest.fixture(scope="module")
+def shared() -> BedrockClient:
+    return client_of()
+
+
+@pytest.fixture
+def client(server: BedrockServer, shared: BedrockClient) -> BedrockClient:
+    return shared
