@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,9 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from assistant.cli import cli
-from assistant.clients.faults import connection_error
 from assistant.doctor import Record, diagnose, language, status_of
-from assistant.doctor_words import WORDS, error_in_spanish
 from tests.bedrock_server import BedrockServer, Fault
 
 IDENTITY = (
@@ -152,20 +149,6 @@ def test_in_spanish_each_failure_has_its_meaning_and_its_step(
     assert call.status == "fail"
     assert meaning in call.text
     assert step in call.next_step
-
-
-def test_in_spanish_an_authority_that_is_not_trusted_names_the_variable() -> None:
-    error = connection_error(OSError("CERTIFICATE_VERIFY_FAILED"), model=None, region=None, shown=False, headers=False)
-    text, step = error_in_spanish(error)
-    assert ("CERTIFICATE_VERIFY_FAILED" in text, "AWS_CA_BUNDLE" in step) == (True, True)
-
-
-def test_every_word_has_both_languages() -> None:
-    for key, (english, spanish) in WORDS.items():
-        assert english, key
-        assert spanish, key
-        names = [sorted(re.findall(r"{\w+}", text)) for text in (english, spanish)]
-        assert names[0] == names[1], key
 
 
 def test_a_region_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
