@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from assistant import schema, upgrading
+from assistant import upgrading
 from assistant.errors import StoreError
 from assistant.store import ConversationStore
 from tests.databases import Database, database_of
@@ -97,13 +97,6 @@ def test_revisions_lead_to_the_tables_that_a_new_database_has(
         if empty.path:
             kinds = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' OR name = 'search_index' ORDER BY name"
             assert empty.run(kinds) == new.run(kinds)
-
-
-def test_the_newest_revision_is_the_one_that_tables_are_of() -> None:
-    from alembic.script import ScriptDirectory
-
-    with sa.create_engine("sqlite://").connect() as connection:
-        assert ScriptDirectory.from_config(upgrading.alembic_config(connection)).get_heads() == [schema.HEAD]
 
 
 def test_a_revision_of_the_future_is_left_alone(empty: Database) -> None:
