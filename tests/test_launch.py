@@ -14,7 +14,7 @@ import pytest
 
 from assistant.chats import Chats
 from assistant.store import ConversationStore
-from assistant_app import build, launch, light
+from assistant_app import build, launch
 from assistant_app.access import access_from
 from assistant_app.gate import Access
 from assistant_app.launch import settle
@@ -32,19 +32,6 @@ def test_what_was_loaded_is_not_looked_through_for_garbage_again() -> None:
     finally:
         gc.unfreeze()
         gc.set_threshold(*thresholds)
-
-
-def test_a_page_makes_one_web_app_the_one_that_is_served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    made = []
-    create = light._create_app
-
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        made.append(create(*args, **kwargs))
-        return made[-1]
-
-    monkeypatch.setattr(light, "_create_app", counted)
-    with serving(ScriptedClient(), tmp_path) as served:
-        assert made == [served.demo.app]
 
 
 @pytest.mark.parametrize("slow", [False, True])
