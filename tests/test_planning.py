@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from assistant.buffers import MemoryTurn
-from assistant.planning import Budget, Plan, plan
+from assistant.planning import Budget, Plan, newest_within, plan
 
 
 def sized(*sizes: int) -> list[MemoryTurn]:
@@ -43,3 +43,19 @@ def test_plan_folds_whole_oldest_turns_down_to_half_the_limit(
     sizes: Sequence[int], summary: int, budget: Budget, expected: Plan | None
 ) -> None:
     assert plan(sized(*sizes), summary, budget) == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "room", "count"),
+    [
+        ([], 100, 0),
+        ([10, 20, 30], 60, 3),
+        ([10, 20, 30], 59, 2),
+        ([10, 20, 30], 29, 0),
+        # One that is too large is where it ends: what is older does not go in its place.
+        ([1, 100, 1], 50, 1),
+        ([1], -1, 0),
+    ],
+)
+def test_the_newest_that_fit_are_counted_without_a_gap(sizes: Sequence[float], room: float, count: int) -> None:
+    assert newest_within(sizes, room) == count
