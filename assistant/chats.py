@@ -308,7 +308,7 @@ class Chats(Remembering):
         text = clean_text(text)
         documents = tuple(documents)
         if not text.strip() and not documents:
-            raise InvalidRequestError("There is nothing to send.", hint="Write something.")
+            raise InvalidRequestError("There is nothing to send.", hint="Write something.", code="empty")
         key = conversation_key(owner, conversation_id, after)
         intent = Intent(after, branch, _checked(settings))
         return self._launch(key, lambda: (Turn(text, documents=documents), intent), session)
@@ -328,7 +328,9 @@ class Chats(Remembering):
         def last() -> tuple[Turn, Intent]:
             turns = self._look(key)[1]
             if not turns or not turns[-1].reply or turns[-1].stop_reason not in (*CONTINUABLE, None):
-                raise InvalidRequestError("The last answer was not cut off: there is nothing to continue.")
+                raise InvalidRequestError(
+                    "The last answer was not cut off: there is nothing to continue.", code="not_cut_off"
+                )
             return turns[-1], Intent(settings=checked, resumes=True)
 
         return self._launch(key, last, session)

@@ -18,16 +18,17 @@ AssistantError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
 class AssistantError(Exception):
     """Base of every error that this library raises on purpose.
 
-    `hint` says what to try next. `code` is the service's own name of the error where
-    there is one. `partial` is the text that arrived before the failure. `transient` tells that the same request
-    may succeed later; `retry_after` is how many seconds the service wants to be left alone, where it said so.
-    The cause is chained (`__cause__`); credentials are in none of it.
+    `hint` says what to try next. `code` is the service's own name of the error where there is one, else ours, and
+    `values` what the message names, to say it in another language. `partial` is the text that arrived before the
+    failure. `transient` tells that the same request may succeed later; `retry_after` is how many seconds the service
+    wants to be left alone, where it said so. The cause is chained (`__cause__`); credentials are in none of it.
     """
 
     default_hint = ""
@@ -43,6 +44,7 @@ class AssistantError(Exception):
         retry_after: float | None = None,
         partial: str = "",
         transient: bool = False,
+        values: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -53,6 +55,7 @@ class AssistantError(Exception):
         self.retry_after = retry_after
         self.partial = partial
         self.transient = transient
+        self.values = dict(values or {})
 
     def __str__(self) -> str:
         where = ", ".join(

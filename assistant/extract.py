@@ -11,15 +11,27 @@ from .errors import InvalidRequestError
 _MOST_CELLS = 200_000
 
 
+class _TooLarge(Exception):
+    """A sheet of more cells than are read."""
+
+
 def extract_text(data: bytes, format: str, name: str) -> str:
-    """Text of `data`. Raises InvalidRequestError for a damaged or locked file (`code` "unreadable"), or one that holds
-    no text, a scan for example ("no_text")."""
+    """Text of `data`. Raises InvalidRequestError for a damaged or locked file (`code` "unreadable"), one that holds
+    no text, a scan for example ("no_text"), sheets of too many cells ("cells"), and a missing package ("no_reader")."""
     try:
         text = _READERS[format](data).strip()
     except ModuleNotFoundError as error:
         raise InvalidRequestError(
             f"{name}: reading {format} files needs a package that is not installed ({error.name}).",
             hint='pip install "assistant[documents]"',
+            code="no_reader",
+        ) from error
+    except _TooLarge as error:
+        raise InvalidRequestError(
+            f"{name} has more than {_MOST_CELLS:,} cells.",
+            hint="Remove sheets, or save the part that matters as CSV.",
+            code="cells",
+            values={"cells": _MOST_CELLS},
         ) from error
     except Exception as error:
         raise InvalidRequestError(
@@ -69,7 +81,7 @@ def _xlsx(data: bytes) -> str:
             for row in sheet.iter_rows(values_only=True):
                 cells += len(row)
                 if cells > _MOST_CELLS:
-                    raise ValueError(f"it has more than {_MOST_CELLS:,} cells")
+                    raise _TooLarge
                 if any(value is not None for value in row):
                     yield "\t".join("" if value is None else str(value) for value in row)
 

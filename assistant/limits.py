@@ -160,7 +160,8 @@ def _renew(account: Account, now: float) -> None:
 
 
 def check(account: Account, allowance: Allowance, now: float, who: str) -> None:
-    """Raises BudgetExceededError: `code` names the limit, `retry_after` says in how many seconds it resets."""
+    """Raises BudgetExceededError: `code` names the limit, `values["who"]` whose it is ("you", "this session",
+    "everybody"), `retry_after` says in how many seconds it resets."""
     today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     midnight = (today + timedelta(days=1)).timestamp()
     minute = account.sent[0] + MINUTE if account.sent else now
@@ -178,4 +179,6 @@ def check(account: Account, allowance: Allowance, now: float, who: str) -> None:
             wait = resets - now
             hint = f"It resets at {datetime.fromtimestamp(resets, UTC):%H:%M:%S} UTC, in {wait:.0f} s."
         message = f"The limit of {limit:g} {name.replace('_', ' ')} for {who} is reached."
-        raise BudgetExceededError(message, hint=hint, code=name, retry_after=wait, transient=True)
+        raise BudgetExceededError(
+            message, hint=hint, code=name, retry_after=wait, transient=True, values={"who": who, "limit": limit}
+        )

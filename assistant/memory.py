@@ -138,10 +138,12 @@ class SummaryBufferMemory(BaseMemory):
         size = tokens.estimate_tokens(text)
         with self._idle:
             if size > self._scaled_limit():
+                count = round(size * tokens.ratio(self._chat_model))
                 raise InvalidRequestError(
-                    f"The summary has {round(size * tokens.ratio(self._chat_model)):,} tokens; the memory's limit is "
-                    f"{self._limit:,}.",
+                    f"The summary has {count:,} tokens; the memory's limit is {self._limit:,}.",
                     hint="Shorten it, or raise the limit first.",
+                    code="long_summary",
+                    values={"tokens": count, "limit": self._limit},
                 )
             self._marks.correct(text)
             self._stop_outdated_fold()
@@ -455,7 +457,11 @@ class SummaryBufferMemory(BaseMemory):
 
 def _checked_limit(limit: int) -> int:
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise InvalidRequestError(f"max_token_limit is {limit!r}; it is a whole number from 1 upwards.")
+        raise InvalidRequestError(
+            f"max_token_limit is {limit!r}; it is a whole number from 1 upwards.",
+            code="out_of_range",
+            values={"parameter": "max_token_limit", "value": limit, "low": 1, "high": None},
+        )
     return limit
 
 

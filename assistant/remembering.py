@@ -76,7 +76,7 @@ class Remembering(Runner):
                 raise under_way()
             found = self._standing(key)
             if found is None or not found[0].session.transcript:
-                raise InvalidRequestError("Nothing was said in this conversation yet.")
+                raise InvalidRequestError("Nothing was said in this conversation yet.", code="no_turns")
             pooled, stored = found
             try:
                 change(pooled.session)

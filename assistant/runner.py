@@ -161,7 +161,7 @@ class Runner:
     def _launch(self, key: Key, prepare: Callable[[], tuple[Turn, Intent]], account: str | None = None) -> Run:
         with self._lock:
             if self._closed:
-                raise SessionBusyError("The assistant is shutting down.", hint="Try again in a moment.")
+                raise SessionBusyError("The assistant is shutting down.", hint="Try again in a moment.", code="closing")
             busy = key in self._starting
             if not busy:
                 self._starting.add(key)

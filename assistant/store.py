@@ -185,7 +185,9 @@ class ConversationStore(TurnStore):
         with self.transaction(writes=False) as tx:
             data = tx.execute(d.select().with_only_columns(d.c.data).where(same)).scalar()
         if data is None:
-            raise StoreError("A document of the conversation is no longer there.", hint="Attach it again.")
+            raise StoreError(
+                "A document of the conversation is no longer there.", hint="Attach it again.", code="document_gone"
+            )
         return bytes(data)
 
     def _change(self, owner: str, conversation_id: str, values: Mapping[str, Any], *, deleted: bool = False) -> None:

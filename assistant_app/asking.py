@@ -113,5 +113,5 @@ def _as_document(asked: Asked) -> Asked:
     """A text of that length is a document to be read, not a message to be drawn."""
     document = Document.from_text(asked.text, f"{asked.pasted}.txt")
     if not document.data.strip():
-        raise InvalidRequestError("There is nothing to send.", hint="Write something.")
+        raise InvalidRequestError("There is nothing to send.", hint="Write something.", code="empty")
     return replace(asked, text="", documents=(*asked.documents, document))

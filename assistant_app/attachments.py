@@ -27,6 +27,7 @@ from assistant.documents import (
 from assistant.errors import AssistantError, InvalidRequestError
 
 from . import words
+from .figures import number
 
 logger = logging.getLogger("assistant")
 
@@ -41,7 +42,13 @@ ENDINGS = tuple(f".{each}" for each in (*DOCUMENT_FORMATS, *IMAGE_FORMATS, "jpg"
 _LIMITS = {True: MAX_IMAGE_BYTES, False: MAX_DOCUMENT_BYTES}
 
 # By the code of what is wrong with a file.
-_KEYS = {"unreadable": "attach.damaged", "no_text": "attach.no_text", "pixels": "attach.pixels"}
+_KEYS = {
+    "unreadable": "attach.damaged",
+    "no_text": "attach.no_text",
+    "pixels": "attach.pixels",
+    "cells": "attach.cells",
+    "no_reader": "attach.no_reader",
+}
 
 
 class GoneError(InvalidRequestError):
@@ -165,7 +172,8 @@ def _read(files: Sequence[tuple[str, str]], language: str, scans: bool) -> tuple
         try:
             data = file.read_bytes()
         except OSError as error:
-            said.append(words.say("attach.unreadable", language, name=name, why=error.strerror or type(error).__name__))
+            logger.warning("app.upload_unreadable %s", error)
+            said.append(words.say("attach.unreadable", language, name=name))
             continue
         finally:
             # The folder is the file's own.
@@ -205,7 +213,8 @@ def _why(data: bytes, name: str, error: AssistantError, language: str) -> str:
         values = {"size": f"{len(data) / 1e6:.1f}", "limit": f"{limit / 1e6:.2f}"}
         return words.say("attach.size", language, name=name, **values)
     key = _KEYS.get(error.code or "", "attach.unreadable")
-    return words.say(key, language, name=name, why=str(error), pixels=f"{MAX_IMAGE_PIXELS:,}")
+    cells = number(error.values.get("cells", 0))
+    return words.say(key, language, name=name, pixels=number(MAX_IMAGE_PIXELS), cells=cells)
 
 
 def _fitting(held: dict[str, Document], read: Sequence[Document], language: str) -> tuple[list[Document], list[str]]:

@@ -148,9 +148,13 @@ class Chat(Drawing):
             run = await asyncio.to_thread(self.chats.continue_, owner, conversation, settings, session=session)
             before = self.window(opened.turns[:-1], tab, language)
         except Exception as error:
-            yield frame(textbox=unlocked(), notice=explained(error, language))
-            return
-        async with aclosing(self.drawn(run, before, tab, request, patience=0)) as frames:
+            if getattr(error, "code", None) == "not_cut_off":
+                # The page has its button from when it was.
+                error = StaleConversationError(str(error))
+            frames = self.refused(error, "continue", None, conversation, request)
+        else:
+            frames = self.drawn(run, before, tab, request, patience=0)
+        async with aclosing(frames):
             async for each in frames:
                 yield each
 
@@ -250,7 +254,7 @@ class Chat(Drawing):
             self.waiting.add(request.session_hash, last.documents)
             drawn["textbox"] = unlocked(typed if isinstance(typed, str) and typed.strip() else last.user)
         except Exception as error:
-            drawn["notice"] = explained(error, language)
+            drawn["notice"] = explained(error, language, "undo")
         try:
             found = await self.opened(tab, request, conversation)
             if found is not None:

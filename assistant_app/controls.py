@@ -10,9 +10,9 @@ from typing import Any
 import gradio as gr
 
 from assistant.chats import Chats
-from assistant.errors import AssistantError
 
-from . import show, words
+from . import words
+from .drawing import explained
 from .header import Header
 from .identity import owner_of
 from .settings import NAMES, from_settings, taken, to_settings
@@ -85,7 +85,7 @@ class Controls:
             count = await asyncio.to_thread(self.header.refresh)
             said = words.say("settings.refreshed", words.reader(request), count=count)
         except Exception as error:
-            said = _explained(error, words.reader(request))
+            said = explained(error, words.reader(request))
         return [*await self.models(model, request), said]
 
     # -- presets ---------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ class Controls:
         try:
             return gr.Dropdown(choices=await self._choices(owner_of(request), words.reader(request)))
         except Exception as error:
-            _explained(error, "en")
+            explained(error, "en")
             return gr.Dropdown(choices=self._tasks(words.reader(request)))
 
     async def pick(self, preset: str | None, model: str | None, request: gr.Request) -> list[Any]:
@@ -105,7 +105,7 @@ class Controls:
         try:
             settings = await asyncio.to_thread(self._settings, owner_of(request), str(preset or ""), language)
         except Exception as error:
-            return [*nothing, _explained(error, language)]
+            return [*nothing, explained(error, language)]
         return [*nothing, ""] if settings is None else [*from_settings(settings, str(model or "")), ""]
 
     async def save(
@@ -130,7 +130,7 @@ class Controls:
             saved = await asyncio.to_thread(self.chats.save_preset, owner, title, settings)
             choices = await self._choices(owner, language)
         except Exception as error:
-            return [gr.skip(), gr.skip(), _explained(error, language)]
+            return [gr.skip(), gr.skip(), explained(error, language)]
         said = words.say("preset.saved", language, name=html.escape(title))
         return [gr.Dropdown(choices=choices, value=saved.id), "", said]
 
@@ -145,7 +145,7 @@ class Controls:
             await asyncio.to_thread(self.chats.delete_preset, owner, str(preset))
             choices = await self._choices(owner, language)
         except Exception as error:
-            return [gr.skip(), _explained(error, language)]
+            return [gr.skip(), explained(error, language)]
         return [gr.Dropdown(choices=choices, value=None), words.say("preset.deleted", language)]
 
     async def keep(
@@ -165,7 +165,7 @@ class Controls:
             settings = to_settings(dict(zip(NAMES, chosen, strict=True)))
             await asyncio.to_thread(self.chats.set_preferences, owner_of(request), settings)
         except Exception as error:
-            return _explained(error, language)
+            return explained(error, language)
         return words.say("settings.default.done", language)
 
     async def _choices(self, owner: str, language: str) -> list[tuple[str, str]]:
@@ -181,9 +181,3 @@ class Controls:
             return {**_TASK_SETTINGS[name], "system": words.say(f"preset.{name}.text", language)}
         found = next((each for each in self.chats.presets(owner) if each.id == preset), None)
         return None if found is None else dict(found.settings)
-
-
-def _explained(error: BaseException, language: str) -> str:
-    if not isinstance(error, AssistantError):
-        logger.error("app.settings_failed", exc_info=error)
-    return show.explained(error, language)

@@ -86,7 +86,8 @@ class Drawing:
                     turns = opened.turns[:-1] if opened is not None else []
                 shown = show.window(turns, language, show.WINDOW + tab.window)
         except Exception as error:
-            frames = self.refused(error, "" if intent == "retry" else text, conversation, request)
+            # What is asked again stands in the chat; what is being written in the box meanwhile stays there.
+            frames = self.refused(error, intent, None if intent == "retry" else text, conversation, request)
         else:
             frames = self.drawn(run, shown, tab, request)
         async with aclosing(frames):
@@ -159,10 +160,10 @@ class Drawing:
         chips, ids = self.waiting.shown(_session(request), words.reader(request))
         return {"chips": chips, "attached": ids}
 
-    async def refused(self, error: Exception, text: str, conversation: str, request: Any) -> Frames:
-        """A text that did not become a turn: why, the text back in its box, and the chat as it is stored."""
+    async def refused(self, error: Exception, doing: str, text: str | None, conversation: str, request: Any) -> Frames:
+        """What did not become a turn: why, its text back in the box, and the chat as it is stored."""
         language, tab = words.reader(request), self.tab_of(request)
-        drawn = {"textbox": unlocked(text), "notice": explained(error, language), **self.waits(request)}
+        drawn = {"textbox": unlocked(text), "notice": explained(error, language, doing), **self.waits(request)}
         opened = None
         try:
             opened = await self.opened(tab, request, conversation)
@@ -210,12 +211,12 @@ class Drawing:
             return None
 
 
-def explained(error: BaseException, language: str) -> str:
+def explained(error: BaseException, language: str, doing: str | None = None) -> str:
     if isinstance(error, GoneError):
         return words.say("attach.gone", language)
     if not isinstance(error, AssistantError):
         logger.error("app.unexpected", exc_info=error)
-    return show.explained(error, language)
+    return show.explained(error, language, doing)
 
 
 def go_on_button(opened: Conversation) -> Any:

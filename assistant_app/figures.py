@@ -27,6 +27,11 @@ def number(value: float) -> str:
     return f"{round(value):,}".replace(",", "\u202f")
 
 
+def plainly(value: float) -> str:
+    """A limit as it was given: 0.5, 2, 1 000 000."""
+    return number(value) if value >= 1000 else f"{value:g}"
+
+
 def tokens(usage: Usage, language: str) -> str:
     values = {"input": number(usage.total_input_tokens), "output": number(usage.output_tokens)}
     return words.say("cost.tokens", language, **values)

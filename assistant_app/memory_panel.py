@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import html
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
 
 from assistant.chats import Chats
-from assistant.errors import AssistantError
 
-from . import show, words
+from . import words
+from .drawing import explained
 from .figures import number
 from .identity import owner_of
-
-logger = logging.getLogger("assistant")
 
 # Of a turn or a document, in characters.
 _SHOWN = 90
@@ -78,11 +75,11 @@ class MemoryPanel:
         try:
             await asyncio.to_thread(change, owner)
         except Exception as error:
-            said = _explained(error, language)
+            said = explained(error, language)
         try:
             seen = await asyncio.to_thread(self.chats.memory, owner, conversation)
         except Exception as error:
-            return [f"<p>{html.escape(_explained(error, language))}</p>", gr.skip(), gr.skip(), said]
+            return ["", gr.skip(), gr.skip(), explained(error, language)]
         if seen is None:
             return [f"<p>{html.escape(words.say('memory.empty', language))}</p>", "", gr.skip(), said]
         limit = gr.update(value=seen.limit, maximum=max(HIGHEST, seen.limit or 0))
@@ -132,11 +129,3 @@ def _item(item: Any, language: str, removable: bool) -> str:
             f"{html.escape(words.say('memory.unpin', language))}</button>"
         )
     return f"<li><span>{html.escape(shown)}</span> <small>{html.escape(tokens)}</small>{button}</li>"
-
-
-def _explained(error: BaseException, language: str) -> str:
-    if not isinstance(error, AssistantError):
-        logger.error("app.memory_failed", exc_info=error)
-    said = f"{show.error_text(error, language)} {show.error_text(error, language, '.next')}"
-    # What is wrong with a value is in the library's own words.
-    return f"{said} ({error})" if isinstance(error, AssistantError) else said

@@ -1,4 +1,4 @@
-"""The words of the side bar, the panels, limits and colours, for words.py's table. key: (English, Spanish)."""
+"""The words of the side bar, the panels and colours, for words.py's table. key: (English, Spanish)."""
 
 from __future__ import annotations
 
@@ -100,8 +100,16 @@ TABLE: dict[str, tuple[str, str]] = {
         "Un mensaje admite como máximo {documents} documentos y {images} imágenes: {name} quedó fuera.",
     ),
     "attach.unreadable": (
-        "{name} could not be read: {why}",
-        "No se pudo leer {name}: {why}",
+        "{name} could not be read. Attach it again.",
+        "No se pudo leer {name}. Adjúntalo otra vez.",
+    ),
+    "attach.no_reader": (
+        "{name}: files of this kind can't be read here. Paste its text, or save it as PDF or TXT.",
+        "{name}: aquí no se puede leer este tipo de archivo. Pega su texto o guárdalo como PDF o TXT.",
+    ),
+    "attach.cells": (
+        "{name} has more than {cells} cells. Remove sheets, or save the part that matters as CSV.",
+        "{name} tiene más de {cells} celdas. Quítale hojas, o guarda como CSV la parte que importa.",
     ),
     "attach.damaged": (
         "{name} could not be read. Is it damaged, or protected by a password? Save it again.",
@@ -221,27 +229,6 @@ TABLE: dict[str, tuple[str, str]] = {
         "This conversation can't be saved at the moment: {why}. It is tried again by itself.",
         "Esta conversación no se puede guardar por ahora: {why}. Se intentará de nuevo sin que hagas nada.",
     ),
-    "store.locked": (
-        "another program has locked the database",
-        "otro programa tiene bloqueada la base de datos",
-    ),
-    "store.full": ("the disk is full", "el disco está lleno"),
-    "store.read_only": ("the database can't be written", "no se puede escribir en la base de datos"),
-    "store.unreachable": ("the database can't be reached", "no se puede contactar con la base de datos"),
-    "store.unopenable": ("the database can't be opened", "no se puede abrir la base de datos"),
-    "store.not_a_database": ("the database is damaged", "la base de datos está dañada"),
-    "store.failed": ("the database failed", "la base de datos falló"),
-    # Limits that are reached.
-    "limit.concurrent_runs": (
-        "As many answers as are allowed at once are being written.",
-        "Ya se están escribiendo tantas respuestas como se permiten a la vez.",
-    ),
-    "limit.messages_per_minute": (
-        "The messages that are allowed in a minute are used up.",
-        "Se agotaron los mensajes que se permiten por minuto.",
-    ),
-    "limit.tokens_per_day": ("Today's tokens are used up.", "Se agotaron los tokens de hoy."),
-    "limit.usd_per_day": ("Today's budget is used up.", "Se agotó el presupuesto de hoy."),
     # The colours of the page.
     "app.looks": ("Looks of the page", "Aspecto de la página"),
     "colours.light": ("Light", "Claro"),

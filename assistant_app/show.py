@@ -19,7 +19,7 @@ from assistant.store import StaleConversationError
 from . import words
 from .attachments import chips
 from .chatbot import is_text
-from .figures import duration, footer
+from .figures import duration, footer, plainly
 
 Shown = dict[str, Any]
 
@@ -168,11 +168,24 @@ def _waiting(update: Update, language: str) -> str:
 
 def notice_text(notice: Notice, language: str) -> str:
     """In the reader's language where we have the words, else in the library's own."""
-    key, values = f"notice.{notice.code}", dict(notice.values)
+    key, values = f"notice.{notice.code}", _labelled(notice.values, language)
     if notice.code == "not_saved":
         why = f"store.{values.get('code')}"
         values["why"] = words.say(why if words.knows(why) else "store.failed", language)
     return words.say(key, language, **values) if words.knows(key) else notice.text
+
+
+def _labelled(values: Mapping[str, Any], language: str) -> dict[str, Any]:
+    """With a setting called as its field is on the page, and a range in words."""
+    said = dict(values)
+    name = said.get("parameter")
+    label = "memory.limit" if name == "max_token_limit" else f"settings.{name}"
+    if words.knows(label):
+        said["parameter"] = words.say(label, language)
+    if "low" in said:
+        said |= {end: plainly(said[end]) for end in ("low", "high") if said.get(end) is not None}
+        said["range"] = words.say("range.from" if said.get("high") is None else "range.between", language, **said)
+    return said
 
 
 def reason_text(reason: Notice | str, language: str) -> str:
@@ -191,26 +204,52 @@ def reason_text(reason: Notice | str, language: str) -> str:
 # -- errors ------------------------------------------------------------------------------------------------
 
 
-def error_text(error: BaseException | type[BaseException], language: str, part: str = "") -> str:
-    """The short words for an error, those of its nearest class that has some."""
+def error_text(
+    error: BaseException | type[BaseException], language: str, part: str = "", doing: str | None = None
+) -> str:
+    """The short words for an error: for its code or what was being done, else those of its nearest class."""
     kind = error if isinstance(error, type) else type(error)
+    code, values = getattr(error, "code", None), _labelled(getattr(error, "values", {}), language)
     for each in kind.__mro__:
-        key = f"error.{each.__name__}{part}"
-        if words.knows(key):
-            return words.say(key, language)
+        for key in (f"{each.__name__}.{code}", f"{each.__name__}.{doing}", each.__name__):
+            if words.knows(f"error.{key}{part}"):
+                return words.say(f"error.{key}{part}", language, **values)
     return words.say(f"error.AssistantError{part}", language)
 
 
-def explained(error: BaseException, language: str) -> str:
-    """An error for a person, as Markdown: what happened, what to do, and the details folded."""
-    what, then = error_text(error, language), error_text(error, language, ".next")
+def explained(error: BaseException, language: str, doing: str | None = None) -> str:
+    """An error for a person, as Markdown: what happened, what to do, and the details folded.
+
+    `doing` is what the reader wanted: "send", "edit", "retry", "undo" or "continue".
+    """
+    what, then = told(error, language, doing)
+    return _with_details(what, then, str(error), language)
+
+
+def told(error: BaseException, language: str, doing: str | None = None) -> tuple[str, str]:
+    """What happened, and what to do."""
+    what, then = (error_text(error, language, part, doing) for part in ("", ".next"))
+    code = getattr(error, "code", None)
     if isinstance(error, errors.BudgetExceededError):
-        what = words.say(f"limit.{error.code}", language) if words.knows(f"limit.{error.code}") else what
+        what = _limit_text(error, language) if words.knows(f"limit.{code}") else what
         if error.retry_after is not None:
             at = datetime.fromtimestamp(time.time() + error.retry_after, UTC)
             values = {"wait": duration(error.retry_after), "time": f"{at:%H:%M}"}
             then = words.say("error.BudgetExceededError.after", language, **values)
-    return _with_details(what, then, str(error), language)
+    elif isinstance(error, errors.StoreError) and words.knows(f"store.{code}"):
+        what = words.say("error.StoreError.because", language, why=words.say(f"store.{code}", language))
+    return what, then
+
+
+def _limit_text(error: errors.BudgetExceededError, language: str) -> str:
+    whose = f"limit.of.{error.values.get('who')}"
+    limit = error.values.get("limit", 0)
+    return words.say(
+        f"limit.{error.code}",
+        language,
+        whose=words.say(whose if words.knows(whose) else "limit.of", language),
+        limit=plainly(limit),
+    )
 
 
 def _with_details(what: str, then: str, details: str, language: str) -> str:

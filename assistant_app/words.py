@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from . import phrases
+from . import error_words, phrases
 
 LANGUAGES = ("en", "es")
 
@@ -117,8 +117,12 @@ TABLE: dict[str, tuple[str, str]] = {
         "Se están respondiendo otras {running} conversaciones; esta espera su turno",
     ),
     "notice.parameter_left_out": (
-        "{parameter} was left out: {model} does not take it.",
-        "Se omitió {parameter}: {model} no lo admite.",
+        "“{parameter}” was left out: {model} does not take it.",
+        "Se omitió «{parameter}»: {model} no lo admite.",
+    ),
+    "notice.profile_unknown": (
+        "Which model stands behind {model} can't be looked up: careful values are used.",
+        "No se puede averiguar qué modelo hay detrás de {model}: se usan valores prudentes.",
     ),
     "notice.profile_chosen": (
         "{model} is offered through inference profiles: {profile} is used.",
@@ -135,10 +139,6 @@ TABLE: dict[str, tuple[str, str]] = {
     "notice.documents_left_out": (
         "Kept documents left out of this request: {names}. The model's window is full.",
         "Documentos guardados que quedaron fuera de esta petición: {names}. La ventana del modelo está llena.",
-    ),
-    "notice.unpinned": (
-        "{name} is no longer kept in full: documents may have {budget} tokens in all with this model.",
-        "{name} ya no se conserva entero: con este modelo los documentos pueden sumar {budget} tokens.",
     ),
     # How a turn ended, where there is something to say about it.
     "end.max_tokens": (
@@ -163,109 +163,6 @@ TABLE: dict[str, tuple[str, str]] = {
         "The conversation fills the model's window. Begin a new one, or choose a model with a larger window.",
         "La conversación llena la ventana del modelo. Empieza otra, o elige un modelo con una ventana mayor.",
     ),
-    # Errors: what happened, and what to do.
-    "error.AssistantError": ("Something went wrong.", "Algo salió mal."),
-    "error.AssistantError.next": (
-        "Try again; the details may help.",
-        "Inténtalo de nuevo; los detalles pueden ayudar.",
-    ),
-    "error.CredentialsError": (
-        "AWS did not accept the credentials, or there are none.",
-        "AWS no aceptó las credenciales, o no hay.",
-    ),
-    "error.CredentialsError.next": (
-        "Sign in (for example with `aws sso login`) and send the message again; no restart is needed.",
-        "Inicia sesión (por ejemplo con `aws sso login`) y envía el mensaje otra vez; no hace falta reiniciar.",
-    ),
-    "error.ModelAccessError": (
-        "This AWS account may not use this model.",
-        "Esta cuenta de AWS no puede usar este modelo.",
-    ),
-    "error.ModelAccessError.next": (
-        "Choose another model, or check the model's access in the Amazon Bedrock console and the IAM permissions.",
-        "Elige otro modelo, o revisa el acceso al modelo en la consola de Amazon Bedrock y los permisos de IAM.",
-    ),
-    "error.ModelNotFoundError": ("There is no such model here.", "Aquí no existe ese modelo."),
-    "error.ModelNotFoundError.next": (
-        "Choose one from the list under “Model and settings”.",
-        "Elige uno de la lista en «Modelo y ajustes».",
-    ),
-    "error.InvalidRequestError": (
-        "The model does not take this request.",
-        "El modelo no admite esta petición.",
-    ),
-    "error.InvalidRequestError.next": (
-        "Check the values under “Model and settings”; the details say which one.",
-        "Revisa los valores de «Modelo y ajustes»; los detalles dicen cuál.",
-    ),
-    "error.ContextTooLongError": (
-        "The conversation is longer than this model can read.",
-        "La conversación es más larga de lo que este modelo puede leer.",
-    ),
-    "error.ContextTooLongError.next": (
-        "Shorten the message, or choose a model with a larger window.",
-        "Acorta el mensaje, o elige un modelo con una ventana mayor.",
-    ),
-    "error.ThrottledError": ("Too many requests.", "Demasiadas peticiones."),
-    "error.ThrottledError.next": (
-        "Wait a minute and try again, or ask AWS for a higher quota.",
-        "Espera un minuto y reinténtalo, o pide a AWS una cuota mayor.",
-    ),
-    "error.ServiceError": (
-        "The service failed or could not be reached.",
-        "El servicio falló o no se pudo contactar.",
-    ),
-    "error.ServiceError.next": (
-        "Try again in a moment; if it lasts, check your network.",
-        "Reinténtalo en un momento; si continúa, revisa tu red.",
-    ),
-    "error.StreamInterruptedError": ("The answer was cut off.", "La respuesta se cortó."),
-    "error.StreamInterruptedError.next": (
-        "What arrived is kept: continue it, or try again.",
-        "Lo que llegó se conserva: continúala o reinténtalo.",
-    ),
-    "error.SessionBusyError": (
-        "This conversation is still being answered.",
-        "Esta conversación todavía se está respondiendo.",
-    ),
-    "error.SessionBusyError.next": (
-        "Wait for the answer or stop it, then send your message.",
-        "Espera la respuesta o detenla, y luego envía tu mensaje.",
-    ),
-    "error.BudgetExceededError": ("A limit is reached.", "Se alcanzó un límite."),
-    "error.BudgetExceededError.next": (
-        "Your message is kept; send it when there is room again.",
-        "Tu mensaje se conserva; envíalo cuando vuelva a haber margen.",
-    ),
-    "error.BudgetExceededError.after": (
-        "Your message is kept; send it again in {wait}, at {time} UTC.",
-        "Tu mensaje se conserva; envíalo de nuevo en {wait}, a las {time} UTC.",
-    ),
-    "error.PromptError": ("The prompt template does not fit.", "La plantilla no encaja."),
-    "error.PromptError.next": ("See the details.", "Mira los detalles."),
-    "error.StoreError": (
-        "The conversation could not be read or saved.",
-        "No se pudo leer o guardar la conversación.",
-    ),
-    "error.StoreError.next": ("See the details; then try again.", "Mira los detalles y reinténtalo."),
-    "error.ConversationNotFoundError": (
-        "There is no such conversation, or it is not yours.",
-        "Esa conversación no existe, o no es tuya.",
-    ),
-    "error.ConversationNotFoundError.next": ("Just begin a new one here.", "Simplemente empieza una nueva aquí."),
-    "error.StaleConversationError": (
-        "This conversation went on in another tab. Your message was not sent.",
-        "Esta conversación continuó en otra pestaña. Tu mensaje no se envió.",
-    ),
-    "error.StaleConversationError.next": (
-        "Look at what is new and send it again; your text is kept.",
-        "Mira lo nuevo y envíalo otra vez; tu texto se conserva.",
-    ),
-    "error.LocalModelError": (
-        "The local model could not be loaded or run.",
-        "El modelo local no se pudo cargar o ejecutar.",
-    ),
-    "error.LocalModelError.next": ("See the details.", "Mira los detalles."),
     # The three tasks.
     "examples.label": ("Try one of these", "Prueba una de estas"),
     "example.code": ("Write code for a chatbot", "Escribe código para un chatbot"),
@@ -329,6 +226,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "auth.wrong": ("User or password are wrong.", "El usuario o la contraseña no son correctos."),
     "auth.busy": ("Too many attempts. Try again in a minute.", "Demasiados intentos. Prueba de nuevo en un minuto."),
     **phrases.TABLE,
+    **error_words.TABLE,
 }
 
 EXAMPLES = ("code", "summary", "invoice")

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from pypdf import PdfWriter
 
+from assistant import extract
 from assistant.catalog import ModelInfo
 from assistant.documents import MAX_DOCUMENTS, Document
 from assistant_app import attachments
 from assistant_app.attachments import Attachments, GoneError, Waiting
 
+from .files import docx_of, xlsx_of
 from .listeners import request_of
 
 
@@ -55,13 +58,40 @@ def test_a_scan_is_for_models_that_look_at_its_pages(tmp_path: Path, reads: bool
     assert (json.loads(note)["text"] if said else "").find(said) >= 0
 
 
-def test_what_is_wrong_with_a_file_is_said_in_the_reader_s_language_alone(tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_file_is_said_in_the_reader_s_language_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wide = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + (9000).to_bytes(4, "big") + (10).to_bytes(4, "big")
-    files = uploaded(tmp_path, ("roto.pdf", b"no pdf"), ("ancha.png", wide))
+    locked, writer = io.BytesIO(), PdfWriter()
+    writer.add_blank_page(100, 100)
+    writer.encrypt("secret")
+    writer.write(locked)
+    monkeypatch.setattr(extract, "_MOST_CELLS", 1)
+    files = uploaded(
+        tmp_path,
+        ("roto.pdf", b"no pdf"),
+        ("ancha.png", wide),
+        ("cerrado.pdf", locked.getvalue()),
+        ("hoja.xlsx", xlsx_of(["1", "2"])),
+        ("carta.docx", docx_of("Hola")),
+        ("vacío.txt", b""),
+        ("grande.pdf", b"%PDF" + bytes(4_600_000)),
+        ("juego.exe", b"MZ"),
+    )
+    monkeypatch.setitem(sys.modules, "docx", None)
+    files.append((str(tmp_path / "ida.txt"), "ida.txt"))
     *_, note = asyncio.run(Attachments(Waiting(), lambda model: None).attach(files, "m", request_of(language="es")))
     assert json.loads(note)["text"].split("\n") == [
         "No se pudo leer roto.pdf. ¿Está dañado o protegido con contraseña? Guárdalo otra vez.",
-        "ancha.png es demasiado grande: una imagen puede tener 8,000 píxeles por lado.",
+        "ancha.png es demasiado grande: una imagen puede tener 8\u202f000 píxeles por lado.",
+        "No se pudo leer cerrado.pdf. ¿Está dañado o protegido con contraseña? Guárdalo otra vez.",
+        "hoja.xlsx tiene más de 1 celdas. Quítale hojas, o guarda como CSV la parte que importa.",
+        "carta.docx: aquí no se puede leer este tipo de archivo. Pega su texto o guárdalo como PDF o TXT.",
+        "vacío.txt está vacío.",
+        "grande.pdf tiene 4.6 MB; el límite es de 4.50 MB.",
+        "juego.exe: no se admiten archivos de este tipo. "
+        "Se admiten: pdf, docx, xlsx, txt, md, html, csv, png, jpeg, gif, webp.",
+        "No se pudo leer ida.txt. Adjúntalo otra vez.",
     ]
 
 

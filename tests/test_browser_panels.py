@@ -379,10 +379,10 @@ def test_a_notice_is_there_after_a_reload_once(open_page: OpenPage, client: Scri
         client.next().finish(left_out, f"{text}.")
         expect(page.locator(BOT, has_text=f"{text}.").last).to_be_visible()
         usable(page)
-    expect(page.get_by_text("top_p was left out")).to_have_count(1)
+    expect(page.get_by_text("“Top-p” was left out")).to_have_count(1)
     page.reload()
     expect(page.locator(USER)).to_have_count(2)
-    expect(page.get_by_text("top_p was left out")).to_have_count(1)
+    expect(page.get_by_text("“Top-p” was left out")).to_have_count(1)
 
 
 # -- for everybody -----------------------------------------------------------------------------------------

@@ -30,17 +30,31 @@ def test_a_bug_while_a_reply_is_drawn_frees_the_page(
     assert last["textbox"]["interactive"]
 
 
-@pytest.mark.parametrize("intent", ["send", "retry", "edit"])
+@pytest.mark.parametrize(
+    ("intent", "told"),
+    [
+        ("send", "Tu mensaje no se envió.** Mira lo nuevo y envíalo otra vez; tu texto se conserva."),
+        ("retry", "No se pidió otra respuesta.** Mira lo nuevo y reinténtalo si todavía quieres."),
+        ("edit", "Tu cambio no se envió.** Mira lo nuevo; el texto que escribiste está en el cuadro de mensaje."),
+        ("undo", "No se deshizo nada.** Mira lo nuevo y deshazlo si todavía quieres."),
+        ("continue", "La respuesta no se continuó.** Mira lo nuevo."),
+    ],
+)
 def test_a_page_that_has_not_seen_the_last_turn_changes_nothing(
-    chat: Chat, client: ScriptedClient, intent: str
+    chat: Chat, client: ScriptedClient, intent: str, told: str
 ) -> None:
     client.echo = True
     assert said(chat, "one", request=request_of(session="stale"))
     conversation = chat.tabs.of("stale").conversation
     shown = show.conversation(chat.chats.open(owner_of(request_of()), conversation).turns, "en")
     assert said(chat, "two", shown, conversation=conversation, request=request_of(session="other"))
-    request = request_of(session="stale")
-    if intent == "edit":
+    request = request_of(session="stale", language="es")
+    frames: Any
+    if intent == "undo":
+        frames = [dict(zip(TURN, asyncio.run(chat.undo(conversation, shown, "", request)), strict=True))]
+    elif intent == "continue":
+        frames = drawn(chat.go_on(conversation, request, *[None] * 6))
+    elif intent == "edit":
         edited = gr.EditData(None, {"index": 0, "value": "three", "previous_value": "one"})
         frames = drawn(chat.edit(shown, conversation, request, edited, *[None] * 6))
     elif intent == "retry":
@@ -48,11 +62,15 @@ def test_a_page_that_has_not_seen_the_last_turn_changes_nothing(
         frames = drawn(chat.say("one", [again], conversation, intent, "", request, *[None] * 6))
     else:
         frames = said(chat, "three", shown, conversation=conversation, request=request)
-    (refused,) = [each for each in frames if each.get("notice")]
+    (refused,) = [each for each in frames if isinstance(each.get("notice"), str) and each["notice"]]
+    assert refused["notice"].startswith(f"**Esta conversación continuó en otra pestaña. {told}")
     assert [turn.user for turn in chat.chats.open(owner_of(request), conversation).turns] == ["one", "two"]
-    # What is stored is drawn, and what was typed is back in its box.
+    # What is stored is drawn; what was typed is back in its box, and what is in the box stays there.
     assert "two" in str(refused["chat"])
-    assert refused["textbox"]["value"] == ("" if intent == "retry" else "three")
+    if intent in ("send", "edit"):
+        assert refused["textbox"]["value"] == "three"
+    else:
+        assert "value" not in (refused.get("textbox") or {})
 
 
 def test_a_reply_that_ends_while_a_second_tab_is_opening_is_drawn_to_its_end(

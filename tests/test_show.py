@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from assistant.errors import BudgetExceededError, ThrottledError
-from assistant.limits import Account, Allowance, check
+from assistant.catalog import ModelInfo
+from assistant.clients.rules import Wishes
+from assistant.clients.rules import check as check_wishes
+from assistant.errors import BudgetExceededError, InvalidRequestError, ThrottledError
+from assistant.limits import Account, Allowance, Limits, check
 from assistant.messages import Notice, Turn
 from assistant.stored import StaleConversationError
 from assistant_app import figures, show, words
 
+ROOT = Path(__file__).parent.parent
+
 
 def test_notices_and_reasons_come_in_the_reader_s_language_or_in_their_own_words() -> None:
     assert show.notice_text(Notice("reading_prompt", "x", {"seconds": 9}), "es") == "Leyendo, unos 9 s"
-    for code in ("unpinned", "oldest_left_out", "documents_left_out"):
-        assert f"notice.{code}" in words.TABLE
+    raised = {
+        code
+        for path in (ROOT / "assistant").rglob("*.py")
+        for code in re.findall(r'Notice\(\s*"(\w+)"', path.read_text("utf-8"))
+    }
+    # The page lists what it knows, and says nothing of a listing that failed.
+    for code in raised - {"listing_failed"}:
+        assert words.knows(f"notice.{code}") or words.knows(f"reason.{code}"), code
     assert show.notice_text(Notice("brand_new", "as it is"), "es") == "as it is"
     assert "credenciales" in show.reason_text(Notice("no_credentials", "x"), "es")
 
@@ -53,10 +66,11 @@ def test_a_limit_is_named_and_says_when_it_resets() -> None:
     for name in (each.name for each in fields(Allowance)):
         with pytest.raises(BudgetExceededError) as caught:
             check(Account("2026-11-25", 9, 9.0, 9, deque([night - 20])), Allowance(**{name: 1}), night, "you")
-        said = show.explained(caught.value, "es")
-        assert words.say(f"limit.{name}", "es") in said
-        wait = {"concurrent_runs": "margen", "messages_per_minute": " 40 s, a las "}.get(name, " 1 h 53 min, a las ")
-        assert wait in said
+        what, then = show.told(caught.value, "es")
+        assert what.startswith("Se alcanzó tu límite de ")
+        assert "1)" in what
+        waits = {"concurrent_runs": "cuando termine una", "messages_per_minute": "Se restablece en 40 s, a las "}
+        assert waits.get(name, "Se restablece en 1 h 53 min, a las ") in then
     assert [figures.duration(seconds) for seconds in (0.2, 90, 91, 5400, 5401)] == [
         *("1 s", "90 s", "2 min", "90 min", "1 h 31 min")
     ]
@@ -101,7 +115,10 @@ def test_a_stored_notice_is_said_once_for_each_model() -> None:
     passing = Notice("reading_prompt", "reading", {"seconds": 3})
     turns = [Turn("hi", "yes", "end_turn", model=model, notices=(note, passing)) for model in ("m", "m", "other")]
     texts = [show.text_of(each) for each in show.conversation(turns, "en")]
-    assert sum("top_p was left out" in text for text in texts) == 2
+    assert sum("“Top-p” was left out" in text for text in texts) == 2
+    assert show.notice_text(replace(note, values={"parameter": "effort", "model": "m"}), "es").startswith(
+        "Se omitió «Esfuerzo»"
+    )
     assert not any("Reading" in text for text in texts)
 
 
@@ -111,3 +128,30 @@ def test_that_nothing_can_be_saved_is_said_in_the_reader_s_language_and_without_
         said = show.notice_text(notice, "es")
         assert why in said
         assert "sqlite" not in said
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (Limits(1), "**Se alcanzó tu límite de mensajes por minuto (1).** Se restablece en "),
+        (Limits(per_session=Allowance(1)), "**Se alcanzó el límite de esta sesión (este navegador) de mensajes "),
+        (Limits(in_all=Allowance(1)), "**Se alcanzó el límite de todos los usuarios de esta página en conjunto de "),
+    ],
+)
+def test_a_limit_says_whose_it_is(limits: Limits, said: str) -> None:
+    limits.admit("ana", "browser")
+    with pytest.raises(BudgetExceededError) as caught:
+        limits.admit("ana", "browser")
+    assert show.explained(caught.value, "es").startswith(said)
+    assert "{" not in show.explained(BudgetExceededError("No more.", code="tokens_per_day"), "en")
+
+
+def test_a_value_out_of_range_is_named_as_its_field_is() -> None:
+    info = ModelInfo("m", "M", "test", max_temperature=1.0)
+    for wishes, told in (
+        (Wishes(temperature=5), "**«Temperatura» no puede ser 5.** Elige un valor de 0 a 1, o deja el campo vacío."),
+        (Wishes(max_tokens=0), "**«Máximo de tokens» no puede ser 0.** Elige un valor de 1 en adelante, o deja el "),
+    ):
+        with pytest.raises(InvalidRequestError) as caught:
+            check_wishes(wishes, info)
+        assert show.explained(caught.value, "es").startswith(told)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from assistant import errors
 from assistant.errors import AssistantError
-from assistant_app import words
+from assistant_app import error_words, words
+
+ROOT = Path(__file__).parent.parent
 
 
 def _gaps(text: str) -> set[str]:
@@ -44,3 +48,11 @@ def test_every_error_of_the_library_has_words_and_a_next_step_of_its_own() -> No
 )
 def test_the_language_is_the_reader_s(header: str, language: str) -> None:
     assert words.language_of({"accept-language": header}) == language
+
+
+def test_every_code_with_words_of_its_own_is_one_that_errors_have() -> None:
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "assistant").rglob("*.py"))
+    for key in error_words.TABLE:
+        _, _, code = key.removesuffix(".next").partition("Error.")
+        if key.startswith("error.") and code.islower() and code not in ("after", "because", "edit", "retry"):
+            assert f'"{code}"' in sources or code in ("undo", "continue"), key

@@ -119,6 +119,7 @@ class Attempts:
             error: AssistantError = ServiceError(
                 "The model's answer was empty.",
                 hint="Try again, or say it in other words.",
+                code="empty_answer",
                 model=request.model,
                 region=request.region,
                 # Once: an answer that stays empty is the model's.

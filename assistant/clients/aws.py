@@ -86,13 +86,13 @@ class AwsSetup:
         region = self.region_of(self.session())
         if region is None:
             raise InvalidRequestError(
-                "No AWS region is set.", hint="Set AWS_REGION (for example us-east-1), or pass region=."
+                "No AWS region is set.", hint="Set AWS_REGION (for example us-east-1), or pass region=.", code="setup"
             )
         try:
             validate_region_name(region)
         except InvalidRegionError as error:
             raise InvalidRequestError(
-                f"There is no AWS region {region!r}.", hint="Check AWS_REGION; it looks like us-east-1."
+                f"There is no AWS region {region!r}.", hint="Check AWS_REGION; it looks like us-east-1.", code="setup"
             ) from error
         return region
 
@@ -129,7 +129,9 @@ class AwsSetup:
                 return Found(Notice("no_credentials", "no AWS credentials were found"), error)
         if region is None:
             missing = InvalidRequestError(
-                "AWS credentials were found, but no region.", hint="Set AWS_REGION, for example us-east-1."
+                "AWS credentials were found, but no region.",
+                hint="Set AWS_REGION, for example us-east-1.",
+                code="setup",
             )
             return Found(Notice("no_region", f"credentials from {source}, but no AWS region is set"), missing)
         values = {"source": source, "region": region}
@@ -143,11 +145,15 @@ class AwsSetup:
         url = self._runtime_url()
         if not url.startswith(("https://", "http://")):
             raise InvalidRequestError(
-                f"The endpoint {url} is no URL.", hint="It begins with https://; see AWS_ENDPOINT_URL_BEDROCK_RUNTIME."
+                f"The endpoint {url} is no URL.",
+                hint="It begins with https://; see AWS_ENDPOINT_URL_BEDROCK_RUNTIME.",
+                code="setup",
             )
         if self.bearer_token and not url.startswith("https://"):
             raise InvalidRequestError(
-                "A bearer token goes over HTTPS only.", hint="Change the endpoint, or unset AWS_BEARER_TOKEN_BEDROCK."
+                "A bearer token goes over HTTPS only.",
+                hint="Change the endpoint, or unset AWS_BEARER_TOKEN_BEDROCK.",
+                code="setup",
             )
         return url
 
@@ -188,6 +194,7 @@ class AwsSetup:
                 raise InvalidRequestError(
                     f"The certificates in {found} can't be read: {error}",
                     hint="Check AWS_CA_BUNDLE and SSL_CERT_FILE.",
+                    code="setup",
                 ) from error
         return found
 
@@ -208,6 +215,7 @@ class AwsSetup:
             raise InvalidRequestError(
                 f"{scheme.upper()}_PROXY names a proxy of the kind {kind}, which is not taken.",
                 hint="Set it to an http:// proxy, or leave the endpoint out with NO_PROXY.",
+                code="setup",
             )
         return found if named else f"http://{found}"
 
@@ -236,6 +244,7 @@ class AwsSetup:
                 raise InvalidRequestError(
                     f"The set-up for AWS can't be used: {error}",
                     hint="An endpoint begins with https://; see AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_BEDROCK.",
+                    code="setup",
                 ) from error
         self.proxy(client.meta.endpoint_url)
         return client

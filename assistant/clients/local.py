@@ -344,7 +344,11 @@ def _given(**values: Any) -> dict[str, Any]:
 
 def _check_whole(name: str, value: int | None, low: int) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < low):
-        raise InvalidRequestError(f"{name} is {value!r}; it is a whole number from {low} upwards.")
+        raise InvalidRequestError(
+            f"{name} is {value!r}; it is a whole number from {low} upwards.",
+            code="out_of_range",
+            values={"parameter": name, "value": value, "low": low, "high": None},
+        )
 
 
 def _checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -109,6 +109,8 @@ def _in_range(name: str, value: float | None, low: float, high: float | None, in
             f"{name} is {value}; it goes from {low} {top}.",
             hint=f"That is what {info.name} takes. Left out, the model's own is used.",
             model=info.id,
+            code="out_of_range",
+            values={"parameter": name, "value": value, "low": low, "high": high},
         )
 
 
@@ -268,7 +270,9 @@ def _check_documents(messages: Sequence[Message], info: ModelInfo) -> None:
     images = [document for document in documents if document.is_image]
     files = [document for document in documents if not document.is_image and not document.is_text]
     if images and not info.images:
-        raise InvalidRequestError(f"{info.name} does not take images.", hint="Choose a model that sees.", model=info.id)
+        raise InvalidRequestError(
+            f"{info.name} does not take images.", hint="Choose a model that sees.", model=info.id, code="no_images"
+        )
     if len(images) > MAX_IMAGES or (info.documents and len(files) > MAX_DOCUMENTS):
         raise InvalidRequestError(
             f"There are {len(images)} images and {len(files)} documents.",
