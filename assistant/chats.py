@@ -234,10 +234,12 @@ class Chats(Remembering):
         conversation_id: str,
         format: str = "markdown",
         labels: exchange.Labels = exchange.ENGLISH,
+        most: int | None = None,
     ) -> str:
         """The conversation's line as "markdown", to be read, or "json", which `import_` takes in again.
 
-        `labels` are Markdown's words around the texts. Raises InvalidRequestError for another format.
+        `labels` are Markdown's words around the texts. `most` is the size of a JSON file in bytes that is kept to by
+        leaving out older documents. Raises InvalidRequestError for another format.
         """
         if format not in ("markdown", "json"):
             raise InvalidRequestError(f"There is no format {format!r}.", hint='Formats are "markdown" and "json".')
@@ -245,13 +247,16 @@ class Chats(Remembering):
         home = self._home_of(key)
         home.saver.flush(key)
         found = home.store.get(*key)
-        return exchange.to_markdown(found, labels) if format == "markdown" else exchange.to_json(found)
+        return exchange.to_markdown(found, labels) if format == "markdown" else exchange.to_json(found, most)
 
-    def import_(self, owner: str, data: str | bytes) -> Conversation:
-        """A new conversation with what `export(…, "json")` gave. Raises InvalidRequestError that says what is wrong."""
-        found = exchange.from_json(data)
+    def import_(self, owner: str, data: str | bytes, most: int | None = None) -> Conversation:
+        """A new conversation with what `export(…, "json")` gave, of at most `most` bytes where it is not trusted.
+
+        Raises InvalidRequestError that says what is wrong.
+        """
+        found = exchange.from_json(data, most)
         id = new_id()
-        self.store.add(owner, id, found.title, _checked(found.settings) or {}, found.turns)
+        self.store.add(owner, id, found.title, _checked(found.settings, "broken") or {}, found.turns)
         return self.open(owner, id)
 
     # -- owners --------------------------------------------------------------------------------------------
@@ -362,13 +367,15 @@ class Chats(Remembering):
         self._titler.ask(turn, run.settings.get("model"), found)
 
 
-def _checked(settings: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _checked(settings: Mapping[str, Any] | None, code: str | None = None) -> dict[str, Any] | None:
     if settings is None:
         return None
     unknown = set(settings) - set(SETTINGS)
     if unknown:
         raise InvalidRequestError(
-            f"There are no settings {', '.join(sorted(unknown))}.", hint="Settings are: " + ", ".join(SETTINGS) + "."
+            f"There are no settings {', '.join(sorted(unknown))}.",
+            hint="Settings are: " + ", ".join(SETTINGS) + ".",
+            code=code,
         )
     try:
         json.dumps(settings)

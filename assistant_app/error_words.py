@@ -41,6 +41,55 @@ TABLE: dict[str, tuple[str, str]] = {
         "Check the values under “Model and settings”; the details say which one.",
         "Revisa los valores de «Modelo y ajustes»; los detalles dicen cuál.",
     ),
+    # A file that is to be imported.
+    "error.InvalidRequestError.not_json": (
+        "This file can't be read: it is damaged, or no JSON.",
+        "No se puede leer este archivo: está dañado o no es JSON.",
+    ),
+    "error.InvalidRequestError.not_json.next": (
+        "Choose a conversation that was exported as JSON.",
+        "Elige una conversación exportada como JSON.",
+    ),
+    "error.InvalidRequestError.not_ours": (
+        "This file is no conversation that was exported here.",
+        "Este archivo no es una conversación exportada aquí.",
+    ),
+    "error.InvalidRequestError.not_ours.next": (
+        "Choose one that was made with “Export as JSON”.",
+        "Elige uno hecho con «Exportar como JSON».",
+    ),
+    "error.InvalidRequestError.newer": (
+        "This file comes from a newer version of the assistant.",
+        "Este archivo viene de una versión más nueva del asistente.",
+    ),
+    "error.InvalidRequestError.newer.next": (
+        "It can be imported once this page is updated.",
+        "Se podrá importar cuando se actualice esta página.",
+    ),
+    "error.InvalidRequestError.attachment": (
+        "The attachment “{name}” in this file is damaged; nothing was imported.",
+        "El adjunto «{name}» de este archivo está dañado; no se importó nada.",
+    ),
+    "error.InvalidRequestError.attachment.next": (
+        "Export the conversation again.",
+        "Exporta la conversación otra vez.",
+    ),
+    "error.InvalidRequestError.broken": (
+        "Something in this file is missing or was changed; nothing was imported.",
+        "A este archivo le falta algo o fue modificado; no se importó nada.",
+    ),
+    "error.InvalidRequestError.broken.next": (
+        "Export the conversation again.",
+        "Exporta la conversación otra vez.",
+    ),
+    "error.InvalidRequestError.too_large": (
+        "This file is too large: at most {megabytes} MB and {turns} messages can be imported.",
+        "Este archivo es demasiado grande: se pueden importar como máximo {megabytes} MB y {turns} mensajes.",
+    ),
+    "error.InvalidRequestError.too_large.next": (
+        "Choose a shorter conversation.",
+        "Elige una conversación más corta.",
+    ),
     "error.InvalidRequestError.empty": ("There is nothing to send.", "No hay nada que enviar."),
     "error.InvalidRequestError.empty.next": (
         "Write a message or attach a file.",

@@ -28,8 +28,8 @@ def number(value: float) -> str:
 
 
 def plainly(value: float) -> str:
-    """A limit as it was given: 0.5, 2, 1 000 000."""
-    return number(value) if value >= 1000 else f"{value:g}"
+    """As it was given: 0.5, 2, 1 000 000."""
+    return number(value) if 1000 <= value < 1e15 else f"{value:g}"
 
 
 def tokens(usage: Usage, language: str) -> str:

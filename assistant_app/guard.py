@@ -20,8 +20,12 @@ from assistant.texts import repaired
 from .gate import USER, route_path
 from .identity import owner_in_cookie
 
-# JSON that is read at once: the page sends the whole chat with every turn.
-MAX_BODY = 32 * 1024 * 1024
+# JSON that is read at once, in bytes: the page sends the whole chat with every turn, and sometimes a conversation that
+# is imported; and that of all visitors which is still on its way.
+MAX_BODY = 64 * 1024 * 1024
+MAX_ARRIVING = 4 * MAX_BODY
+# Lists, objects and values in it, each of which takes dozens of bytes when it is read.
+MAX_PARTS = 2_000_000
 # Uploads of one owner and of all together in 24 hours, in bytes.
 UPLOADS_EACH = 500 * 1024 * 1024
 UPLOADS_IN_ALL = 5 * 1024 * 1024 * 1024
@@ -110,6 +114,7 @@ class Guard:
         self.max_upload = max_upload
         self.uploads = uploads or Uploads(UPLOADS_EACH, UPLOADS_IN_ALL)
         self.known = Known()
+        self._arriving = 0
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -174,7 +179,9 @@ class Guard:
         """Reads a JSON body, looks at the ids in it, and hands it on as it came, but for halves of characters."""
         import orjson
 
-        body = await _body(receive)
+        body = await self._body(receive)
+        if sum(map(body.count, (b"[", b"{", b","))) > MAX_PARTS:
+            raise Refused(413, "The request has too many parts.")
         try:
             try:
                 given = orjson.loads(body)
@@ -198,6 +205,26 @@ class Guard:
             for path in _paths(given):
                 self.known.check(("file", path), owner)
         return _replayed(body, receive)
+
+    async def _body(self, receive: Any) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        try:
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise Refused(400, "The request ended too early.")
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                self._arriving += len(parts[-1])
+                if size > MAX_BODY:
+                    raise Refused(413, f"The request is larger than {MAX_BODY / 1e6:.0f} MB.")
+                if self._arriving > MAX_ARRIVING:
+                    raise Refused(503, "Too much is being sent at once.")
+                if not message.get("more_body"):
+                    return b"".join(parts)
+        finally:
+            self._arriving -= size
 
     def _watching_answer(self, send: Any, owner: str, *, uploads: bool) -> Any:
         """Notes the event id or the uploaded files in a JSON answer, and files that are handed out in it."""
@@ -277,21 +304,6 @@ def _paths(value: Any) -> Iterator[str]:
             waiting.extend(each.values())
         elif isinstance(each, list):
             waiting.extend(each)
-
-
-async def _body(receive: Any) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise Refused(400, "The request ended too early.")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > MAX_BODY:
-            raise Refused(413, f"The request is larger than {MAX_BODY / 1e6:.0f} MB.")
-        if not message.get("more_body"):
-            return b"".join(parts)
 
 
 def _replayed(body: bytes, receive: Any) -> Any:

@@ -50,6 +50,7 @@ _SCRIPT_WORDS = {
     "lost": "chat.lost",
     "undo": "side.undo",
     "close": "side.close",
+    "details": "chat.details",
     "toggle": "side.toggle",
     "failed": "chat.failed",
     "title": "side.rename",

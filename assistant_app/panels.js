@@ -33,6 +33,11 @@ const say = (toast) => {
   shown.setAttribute("role", "status");
   const text = shown.appendChild(document.createElement("span"));
   text.textContent = toast.text;
+  if (toast.details) {
+    const details = text.appendChild(document.createElement("details"));
+    details.appendChild(document.createElement("summary")).textContent = words.details;
+    details.append(toast.details);
+  }
   const button = (label, then) => {
     const made = shown.appendChild(document.createElement("button"));
     made.type = "button";
@@ -42,9 +47,11 @@ const say = (toast) => {
   if (toast.undo) button(words.undo, () => act({ do: "restore", ...toast.undo }));
   button(words.close);
   document.body.appendChild(shown);
-  setTimeout(() => { if (document.getElementById(TOAST) === shown) hush(); }, left);
+  // Whoever reads the details closes it.
+  const over = () => document.getElementById(TOAST) === shown && !shown.querySelector("details[open]");
+  setTimeout(() => { if (over()) hush(); }, left);
 };
-const toast = (text, undo) => ({ text, undo, until: Date.now() + 10000 });
+const toast = (text, undo, details) => ({ text, undo, details, until: Date.now() + 10000 });
 
 Object.assign(assistantPage, {
   opened() {
@@ -54,8 +61,11 @@ Object.assign(assistantPage, {
   },
   done(text) {
     const what = text ? JSON.parse(text) : {};
-    if (what.do === "say") say(toast(what.text));
-    if (what.do === "download") download(what);
+    if (what.do === "say") say(toast(what.text, null, what.details));
+    if (what.do === "download") {
+      download(what);
+      if (what.note) say(toast(what.note));
+    }
     if (what.do === "go") {
       if (what.text) keep(toast(what.text));
       location.href = what.to;
@@ -136,7 +146,11 @@ const pick = (button) => {
     const file = field.files[0];
     if (!file) return;
     if (file.size > Number(button.dataset.limit)) return say(toast(button.dataset.tooLarge));
-    act({ do: "import", data: await file.text() });
+    // In JSON within JSON a text grows with each quote; so it is as long as the server expects.
+    const packed = new Response(file.stream().pipeThrough(new CompressionStream("gzip")));
+    const reader = new FileReader();
+    reader.addEventListener("load", () => act({ do: "import", data: reader.result.split(",", 2)[1] }));
+    reader.readAsDataURL(await packed.blob());
   });
   field.click();
 };

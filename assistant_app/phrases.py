@@ -42,14 +42,13 @@ TABLE: dict[str, tuple[str, str]] = {
     "side.forgotten": ("All your data was deleted.", "Se eliminaron todos tus datos."),
     "side.deleted": ("“{title}” was deleted.", "Se eliminó «{title}»."),
     "side.undo": ("Undo", "Deshacer"),
-    "side.imported": ("Imported: “{title}”", "Importada: «{title}»"),
-    "side.import.too_large": (
-        "The file is larger than {limit} MB.",
-        "El archivo tiene más de {limit} MB.",
+    "side.import.busy": (
+        "Another file is being imported. Try again in a moment.",
+        "Se está importando otro archivo. Inténtalo de nuevo en un momento.",
     ),
-    "side.import.bad": (
-        "This file is no conversation that was exported here. ({why})",
-        "Este archivo no es una conversación exportada aquí. ({why})",
+    "side.left_out": (
+        "Exported without these attachments, with which the file would be too large to be imported again: {names}",
+        "Exportada sin estos adjuntos, con los que el archivo sería demasiado grande para volver a importarlo: {names}",
     ),
     "side.close": ("Close", "Cerrar"),
     "side.toggle": ("Show or hide the conversations", "Mostrar u ocultar las conversaciones"),

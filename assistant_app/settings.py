@@ -26,6 +26,8 @@ def to_settings(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def from_settings(settings: Mapping[str, Any], default_model: str) -> list[Any]:
     """The accordion's values for a conversation."""
+    # An imported conversation may have been changed by hand: what is none is left away.
+    settings = to_settings(settings)
     values = {name: settings.get(name) for name in NAMES}
     return [*({**values, "model": values["model"] or default_model, "system": values["system"] or ""}.values())]
 

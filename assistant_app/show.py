@@ -176,14 +176,13 @@ def notice_text(notice: Notice, language: str) -> str:
 
 
 def _labelled(values: Mapping[str, Any], language: str) -> dict[str, Any]:
-    """With a setting called as its field is on the page, and a range in words."""
-    said = dict(values)
+    """With numbers to be read, a setting called as its field is on the page, and a range in words."""
+    said = {name: plainly(value) if isinstance(value, int | float) else value for name, value in values.items()}
     name = said.get("parameter")
     label = "memory.limit" if name == "max_token_limit" else f"settings.{name}"
     if words.knows(label):
         said["parameter"] = words.say(label, language)
     if "low" in said:
-        said |= {end: plainly(said[end]) for end in ("low", "high") if said.get(end) is not None}
         said["range"] = words.say("range.from" if said.get("high") is None else "range.between", language, **said)
     return said
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import html
 import json
 import logging
 import re
 import time
+import zlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
@@ -15,11 +17,12 @@ from typing import Any
 import gradio as gr
 
 from assistant.chats import Chats, ConversationSummary
-from assistant.errors import AssistantError, InvalidRequestError
-from assistant.exchange import Labels
+from assistant.errors import AssistantError
+from assistant.exchange import MAX_TURNS, Labels
 from assistant.messages import new_id
 
 from . import show, words
+from .figures import number
 from .gate import TICKET
 from .identity import owner_of
 from .tabs import Tabs
@@ -28,8 +31,9 @@ logger = logging.getLogger("assistant")
 
 # Conversations that are listed; older ones are found by searching.
 LISTED = 200
-# Of an exported conversation that comes back, in bytes.
-MAX_IMPORT = 20_000_000
+# Of an exported conversation, in bytes: what goes out can come back. On its way it is compressed, and in base64: in all
+# about as long, whatever is in it, and below what guard.py takes.
+MAX_IMPORT = 60_000_000
 # Seconds for which a title that the model is writing is waited for, and between two looks.
 TITLE_PATIENCE, TITLE_LOOK = 20.0, 1.0
 
@@ -42,12 +46,12 @@ class Sidebar:
     def __init__(self, chats: Chats, tabs: Tabs) -> None:
         self.chats = chats
         self.tabs = tabs
+        self._importing = False
         self._actions: dict[str, Callable[..., dict[str, Any]]] = {
             "rename": self._rename,
             "delete": self._delete,
             "restore": self._restore,
             "export": self._export,
-            "import": self._import,
             "forget_all": self._forget_all,
         }
 
@@ -112,13 +116,25 @@ class Sidebar:
             given = json.loads(command)
             if given["do"] == "find":
                 self.tabs.of(request.session_hash).search = str(given["search"]).strip()[:200]
+            elif given["do"] == "import":
+                done = await self._alone(owner, given, language)
             else:
                 done = await asyncio.to_thread(self._actions[given["do"]], owner, given, language)
         except Exception as error:
-            done = {"do": "say", "text": _said(error, language)}
+            done = _said(error, language)
         # Two equal answers one after the other are two answers.
-        answer = json.dumps({**done, "at": time.time()}) if done else gr.skip()
+        answer = await asyncio.to_thread(json.dumps, {**done, "at": time.time()}) if done else gr.skip()
         return [await self._found(conversation, zone, request), answer]
+
+    async def _alone(self, owner: str, given: dict[str, Any], language: str) -> dict[str, Any]:
+        """One import at a time, for all visitors: a large file takes memory many times its size."""
+        if self._importing:
+            return {"do": "say", "text": words.say("side.import.busy", language)}
+        self._importing = True
+        try:
+            return await asyncio.to_thread(self._import, owner, given, language)
+        finally:
+            self._importing = False
 
     # -- actions; they block ---------------------------------------------------------------------------------
 
@@ -139,20 +155,16 @@ class Sidebar:
 
     def _export(self, owner: str, given: dict[str, Any], language: str) -> dict[str, Any]:
         ending, kind = _EXPORTS[given["format"]]
-        text = self.chats.export(owner, given["id"], given["format"], _labels(language))
+        text = self.chats.export(owner, given["id"], given["format"], _labels(language), MAX_IMPORT)
         title = self.chats.open(owner, given["id"]).title
-        return {"do": "download", "name": f"{_file_name(title)}.{ending}", "type": kind, "text": text}
+        left_out = json.loads(text)["left_out"] if given["format"] == "json" else []
+        note = words.say("side.left_out", language, names=", ".join(left_out)) if left_out else ""
+        return {"do": "download", "name": f"{_file_name(title)}.{ending}", "type": kind, "text": text, "note": note}
 
     def _import(self, owner: str, given: dict[str, Any], language: str) -> dict[str, Any]:
-        data = str(given["data"])
-        if len(data) > MAX_IMPORT:
-            limit = round(MAX_IMPORT / 1e6)
-            return {"do": "say", "text": words.say("side.import.too_large", language, limit=limit)}
-        try:
-            made = self.chats.import_(owner, data)
-        except InvalidRequestError as error:
-            return {"do": "say", "text": words.say("side.import.bad", language, why=error.message)}
-        return {"do": "go", "to": f"?c={made.id}"}
+        # One byte more than is taken: never all that somebody may have compressed.
+        data = zlib.decompressobj(wbits=31).decompress(base64.b64decode(given["data"]), MAX_IMPORT + 1)
+        return {"do": "go", "to": f"?c={self.chats.import_(owner, data, MAX_IMPORT).id}"}
 
     def _forget_all(self, owner: str, given: dict[str, Any], language: str) -> dict[str, Any]:
         self.chats.forget_all(owner)
@@ -213,11 +225,14 @@ def _top(language: str) -> str:
 
 def _data(language: str, *, signed_in: bool) -> str:
     question = _say("side.forget_all.confirm", language)
+    values = {"megabytes": round(MAX_IMPORT / 1e6), "turns": number(MAX_TURNS)}
+    too_large = " ".join(
+        _say(f"error.InvalidRequestError.too_large{part}", language, **values) for part in ("", ".next")
+    )
     out = f'<a href="logout">{_say("auth.sign_out", language)}</a>' if signed_in else ""
     return (
         f'<details class="side-data"><summary>{_say("side.data", language)}</summary><div>'
-        f'<button type="button" data-do="import" data-limit="{MAX_IMPORT}" data-too-large="'
-        f'{_say("side.import.too_large", language, limit=round(MAX_IMPORT / 1e6))}">'
+        f'<button type="button" data-do="import" data-limit="{MAX_IMPORT}" data-too-large="{too_large}">'
         f"{_say('side.import', language)}</button>"
         f'<button type="button" class="danger" data-do="forget_all" data-confirm="{question}">'
         f"{_say('side.forget_all', language)}</button>{out}</div></details>"
@@ -253,10 +268,11 @@ def _file_name(title: str) -> str:
     return re.sub(r"[^\w\- ]+", "", title).strip()[:60] or "conversation"
 
 
-def _said(error: BaseException, language: str) -> str:
+def _said(error: BaseException, language: str) -> dict[str, Any]:
     if not isinstance(error, AssistantError):
         logger.error("app.action_failed", exc_info=error)
-    return f"{show.error_text(error, language)} {show.error_text(error, language, '.next')}"
+    details = str(error) if isinstance(error, AssistantError) else ""
+    return {"do": "say", "text": " ".join(show.told(error, language)), "details": details}
 
 
 def _say(key: str, language: str, **values: Any) -> str:

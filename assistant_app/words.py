@@ -120,6 +120,10 @@ TABLE: dict[str, tuple[str, str]] = {
         "“{parameter}” was left out: {model} does not take it.",
         "Se omitió «{parameter}»: {model} no lo admite.",
     ),
+    "notice.not_exported": (
+        "Left out of the imported file: {names}. Attach again what you want to ask about.",
+        "Sin incluir en el archivo importado: {names}. Adjunta otra vez lo que quieras consultar.",
+    ),
     "notice.profile_unknown": (
         "Which model stands behind {model} can't be looked up: careful values are used.",
         "No se puede averiguar qué modelo hay detrás de {model}: se usan valores prudentes.",

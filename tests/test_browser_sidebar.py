@@ -146,6 +146,8 @@ def test_a_conversation_goes_out_as_markdown_and_json_and_comes_back(
         other.get_by_role("button", name="Import a conversation").click()
     chooser.value.set_files(kept)
     expect(other.locator(TOAST)).to_contain_text("This file is no conversation")
+    other.locator(TOAST).get_by_text("Details").click()
+    expect(other.locator(TOAST).get_by_text("its format is not")).to_be_visible()
 
 
 def test_all_data_is_deleted_only_when_it_is_confirmed(

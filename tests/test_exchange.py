@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from assistant import exchange
 from assistant.documents import Document
 from assistant.errors import InvalidRequestError
 from assistant.exchange import Labels, from_json, to_json, to_markdown
@@ -70,10 +71,13 @@ def turn(**values: Any) -> list[Any]:
         ("", "no JSON"),
         (b"\xff\xfe\x00", "no JSON"),
         ("[" * 100_000, "no JSON"),
-        ("[]", "no object"),
-        ("{}", '"format"'),
+        ("[]", "format"),
+        ("{}", "format"),
         (changed(format="other"), "format"),
         (changed(version=2), "version 2"),
+        (changed(turns=turn(notices=[{}] * 101)), "more than 100 notices"),
+        (changed(turns=turn(started=10**400)), "out of range"),
+        (changed().replace('"started": 5.0', '"started": 1e999'), "out of range"),
         (changed(version=True), '"version"'),
         (changed(title=7), '"title" of it'),
         (changed(settings=[]), '"settings" of it'),
@@ -93,6 +97,31 @@ def test_what_is_no_conversation_is_refused_and_says_where(data: str | bytes, wh
     with pytest.raises(InvalidRequestError) as caught:
         from_json(data)
     assert why in str(caught.value)
+
+
+def test_a_file_is_kept_below_a_size_without_its_older_documents_and_says_so() -> None:
+    files = [Document.from_text(str(n) * 3000, f"{n}.txt") for n in range(3)]
+    turns = [Turn("¿qué?" * 100, "esto", "end_turn", documents=(file,)) for file in files]
+    stored = replace(STORED, turns=turns)
+    most = len(to_json(stored).encode()) - 1
+    text = to_json(stored, most)
+    assert len(text.encode()) <= most
+    assert json.loads(text)["left_out"] == ["0.txt"]
+    read = from_json(text, most).turns
+    assert [turn.documents for turn in read] == [(), (files[1],), (files[2],)]
+    assert [notice.values for notice in read[0].notices] == [{"names": "0.txt"}]
+    assert [each.documents for each in from_json(to_json(stored)).turns] == [turn.documents for turn in turns]
+
+
+def test_what_would_take_far_more_memory_than_it_is_long_is_refused_before_it_is_read() -> None:
+    text = to_json(STORED)
+    assert from_json(text, 30 * len(text)).title == "Título"
+    lists = json.dumps({"format": "assistant-conversation", "turns": [[]] * 1000}).replace(" ", "")
+    many = changed(turns=turn(documents=[], notices=[]) * (exchange.MAX_TURNS + 1))
+    for data in (text, text.encode(), lists, many):
+        with pytest.raises(InvalidRequestError) as caught:
+            from_json(data, 10**9 if data is many else len(data) - (data is not lists))
+        assert caught.value.code == "too_large"
 
 
 def test_ids_of_documents_follow_from_their_data_whatever_the_file_says() -> None:

@@ -29,3 +29,8 @@ def test_what_a_model_does_not_show_is_not_sent() -> None:
     assert fitting(chosen, ModelInfo("m", "m", "P")) == {"temperature": 0.5, "top_p": 0.9, "max_tokens": 9}
     assert "top_p" not in fitting(chosen, ModelInfo("m", "m", "P", sampling="one"))
     assert fitting(chosen, None) == {"temperature": 0.5, "top_p": 0.9, "max_tokens": 9}
+
+
+def test_a_conversation_whose_settings_are_none_can_be_shown() -> None:
+    odd = {"temperature": "hot", "model": 7, "system": ["x"], "max_tokens": {}}
+    assert from_settings(odd, "m") == ["m", None, None, None, "", None]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
 import json
 import time
 from datetime import UTC, datetime
@@ -11,10 +13,11 @@ from typing import Any
 import pytest
 
 from assistant.chats import Chats
-from assistant.errors import InvalidRequestError, StoreError
+from assistant.documents import Document
+from assistant.errors import StoreError
 from assistant.messages import STOP_REASONS
 from assistant.stored import ConversationSummary
-from assistant_app import sidebar, words
+from assistant_app import guard, show, sidebar, words
 from assistant_app.gate import TICKET
 from assistant_app.identity import owner_of
 from assistant_app.sidebar import Sidebar
@@ -107,17 +110,80 @@ def test_an_export_is_in_the_reader_s_language(chats: Chats) -> None:
         assert reason in words.EXPORTED_ENDINGS
 
 
-def test_what_is_imported_and_is_none_is_said(chats: Chats) -> None:
-    command = json.dumps({"do": "import", "data": "{}"})
-    _, answer = asyncio.run(Sidebar(chats, Tabs()).act(command, "", "0", request_of(language="es")))
-    assert "no es una conversación exportada aquí" in json.loads(answer)["text"]
-    with pytest.raises(InvalidRequestError):
-        chats.import_("me", "{}")
-
-
 def test_only_who_has_signed_in_can_sign_out(chats: Chats) -> None:
     side = Sidebar(chats, Tabs())
     request = request_of()
     assert "logout" not in asyncio.run(side.opened("", "0", request))["data"]
     request.cookies[TICKET] = "a ticket"
     assert 'href="logout"' in asyncio.run(side.opened("", "0", request))["data"]
+
+
+def acted(side: Sidebar, language: str = "es", **command: Any) -> dict[str, Any]:
+    """What a page is told for a button of the side bar. What it imports it compresses first."""
+    if "data" in command:
+        command["data"] = base64.b64encode(gzip.compress(command["data"].encode())).decode()
+    _, answer = asyncio.run(side.act(json.dumps(command), "", "0", request_of(language=language)))
+    return dict(json.loads(answer))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("not JSON", "No se puede leer este archivo: está dañado o no es JSON. Elige una conversación exportada como "),
+        ({"format": "x"}, "Este archivo no es una conversación exportada aquí. Elige uno hecho con «Exportar como "),
+        ({"version": 2}, "Este archivo viene de una versión más nueva del asistente. Se podrá importar cuando se "),
+        (
+            {"turns": [{}]},
+            "A este archivo le falta algo o fue modificado; no se importó nada. Exporta la conversación ",
+        ),
+        ({"settings": {"x": 1}}, "A este archivo le falta algo o fue modificado; no se importó nada. Exporta la "),
+        ("x" * 9000, "Este archivo es demasiado grande: se pueden importar como máximo 0 MB y 10\u202f000 mensajes. "),
+        ("attachment", "El adjunto «notas.pdf» de este archivo está dañado; no se importó nada. Exporta la "),
+    ],
+)
+def test_why_a_file_is_not_imported_is_said_in_the_reader_s_language_alone(
+    chats: Chats, monkeypatch: pytest.MonkeyPatch, change: Any, told: str
+) -> None:
+    monkeypatch.setattr(sidebar, "MAX_IMPORT", 8000)
+    id = said(chats, "me", "hola", documents=[Document.from_text("x", "notas.txt")])
+    data = chats.export("me", id, "json")
+    if isinstance(change, dict):
+        data = json.dumps({**json.loads(data), **change})
+    data = data.replace("notas.txt", "notas.pdf").replace('"txt"', '"pdf"') if change == "attachment" else data
+    answer = acted(Sidebar(chats, Tabs()), do="import", data=change if change in ("not JSON", "x" * 9000) else data)
+    assert answer["text"].startswith(told)
+    # The cause is there to be unfolded.
+    assert answer["details"]
+    assert not chats.list(owner_of(request_of()))
+
+
+def test_what_was_exported_comes_back_and_what_is_too_large_for_that_is_named(
+    chats: Chats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However it is compressed, a file of that size fits into one request.
+    assert sidebar.MAX_IMPORT * 1.02 < guard.MAX_BODY
+    owner, side = owner_of(request_of()), Sidebar(chats, Tabs())
+    id = said(chats, owner, "hola", documents=[Document.from_text(str(n) * 9000, f"{n}.txt") for n in range(2)])
+    whole = acted(side, do="export", id=id, format="json")
+    assert whole["note"] == ""
+    monkeypatch.setattr(sidebar, "MAX_IMPORT", 20_000)
+    part = acted(side, do="export", id=id, format="json")
+    assert part["note"].startswith("Exportada sin estos adjuntos")
+    assert part["note"].endswith("importarlo: 1.txt")
+    monkeypatch.undo()
+    for text, names, notes in ((whole["text"], ["0.txt", "1.txt"], 0), (part["text"], ["0.txt"], 1)):
+        answer = acted(side, do="import", data=text)
+        (turn,) = chats.open(owner, answer["to"].removeprefix("?c=")).turns
+        assert [each.name for each in turn.documents] == names
+        assert [show.notice_text(each, "es") for each in turn.notices] == notes * [
+            "Sin incluir en el archivo importado: 1.txt. Adjunta otra vez lo que quieras consultar."
+        ]
+
+
+def test_one_file_is_imported_at_a_time(chats: Chats) -> None:
+    side = Sidebar(chats, Tabs())
+    side._importing = True
+    assert acted(side, do="import", data="{}")["text"].startswith("Se está importando otro archivo.")
+    side._importing = False
+    assert acted(side, "en", do="import", data="{}")["text"].startswith("This file is no conversation")
+    assert not side._importing
