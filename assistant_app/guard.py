@@ -99,9 +99,12 @@ class Uploads:
         if not self._used or now - self._since >= 24 * 3600:
             self._since, self._used = now, {}
         used = self._used.get(owner, 0)
-        if used + size > self._each or sum(self._used.values()) + size > self._in_all:
+        mine = used + size > self._each
+        if mine or sum(self._used.values()) + size > self._in_all:
             hours = max(1, round((self._since + 24 * 3600 - now) / 3600))
-            raise Refused(429, f"The limit of uploads for a day is reached. It resets in about {hours} h.")
+            # page.js says it in the reader's language.
+            who = "you" if mine else "everybody"
+            raise Refused(429, f"The limit of uploads a day for {who} is reached. It resets in about {hours} h.")
         self._used[owner] = used + size
 
 

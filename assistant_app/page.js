@@ -145,7 +145,9 @@
   const ENGLISH = [
     [/^Connection to the server was lost\. Attempting reconnection\.\.\.$/, words.lost],
     // An upload that was refused.
-    [/^HTTP 429: /, words.uploadLimit],
+    [/^HTTP 429: .* for you .* (\d+) h/s, words.uploadLimit],
+    [/^HTTP 429: .* for everybody .* (\d+) h/s, words.uploadLimitOfAll],
+    [/^HTTP 413: .* (\d+) MB/s, words.uploadTooLarge],
     [/^HTTP \d+: /, words.uploadFailed],
   ];
   const translate = () => {
@@ -170,8 +172,9 @@
       if (part.textContent !== words.colours[at]) part.textContent = words.colours[at];
     });
     each(".toast-body *", (part) => {
-      const known = !part.childElementCount && ENGLISH.find(([said]) => said.test(part.textContent.trim()));
-      if (known) part.textContent = known[1];
+      const text = part.textContent.trim();
+      const known = !part.childElementCount && ENGLISH.find(([said]) => said.test(text));
+      if (known) part.textContent = known[1].replace("{number}", known[0].exec(text)[1]);
     });
   };
   const name = (button, label) => {

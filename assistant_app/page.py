@@ -59,6 +59,8 @@ _SCRIPT_WORDS = {
     "uploading": "attach.uploading",
     "uploadFailed": "attach.failed",
     "uploadLimit": "attach.upload_limit",
+    "uploadLimitOfAll": "attach.upload_limit.all",
+    "uploadTooLarge": "attach.upload_size",
     "filesFirst": "attach.first",
     "tooLarge": "attach.size",
 }

@@ -77,8 +77,18 @@ TABLE: dict[str, tuple[str, str]] = {
         "No se pudieron subir los archivos. Adjúntalos otra vez.",
     ),
     "attach.upload_limit": (
-        "The limit of uploads for a day is reached. Attach the files tomorrow, or paste their text.",
-        "Se alcanzó el límite de subidas por día. Adjunta los archivos mañana, o pega su texto.",
+        "Your limit for uploads a day is reached. It resets in about {number} h; until then paste the text instead.",
+        "Se alcanzó tu límite de subidas al día. Se restablece en unas {number} h; hasta entonces pega el texto.",
+    ),
+    "attach.upload_limit.all": (
+        "The limit of all users of this page together for uploads a day is reached. It resets in about {number} h; "
+        "until then paste the text instead.",
+        "Se alcanzó el límite de todos los usuarios de esta página en conjunto de subidas al día. Se restablece en "
+        "unas {number} h; hasta entonces pega el texto.",
+    ),
+    "attach.upload_size": (
+        "These files together are too large: {number} MB can be attached at once. Attach fewer of them.",
+        "Estos archivos juntos son demasiado grandes: se pueden adjuntar {number} MB a la vez. Adjunta menos.",
     ),
     "attach.first": (
         "The files are not ready yet. Send the message in a moment.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from importlib import resources
@@ -14,6 +15,7 @@ from playwright.sync_api import Page, Route, expect
 from assistant.errors import ThrottledError
 from assistant.messages import Completed, Notice, Retrying, Usage
 from assistant_app import words
+from assistant_app.guard import Refused, Uploads
 
 from .browser import (
     BOT,
@@ -83,6 +85,12 @@ def test_a_file_goes_along_with_the_next_message_and_stays_in_the_transcript(
     usable(page)
 
 
+def refusal(uploads: Uploads) -> str:
+    with pytest.raises(Refused) as refused:
+        uploads.count("ana", 11)
+    return refused.value.detail
+
+
 def test_a_message_waits_for_files_on_their_way_and_a_refused_upload_is_said(
     open_page: OpenPage, client: ScriptedClient
 ) -> None:
@@ -103,10 +111,16 @@ def test_a_message_waits_for_files_on_their_way_and_a_refused_upload_is_said(
     assert [each.name for each in answer.messages[-1].documents] == ["notes.txt"]
     answer.finish("1234.")
     usable(page)
-    attach(page, file("more.txt", b"more"))
-    expect(page.locator("#uploading")).to_be_visible()
-    held.pop().fulfill(status=429, body='{"detail": "The limit"}')
-    expect(page.locator(".toast-body")).to_contain_text(words.say("attach.upload_limit", "es"))
+    for status, detail, key, number in (
+        (429, refusal(Uploads(10, 1000)), "upload_limit", 24),
+        (429, refusal(Uploads(1000, 10)), "upload_limit.all", 24),
+        (413, "The upload is larger than 52 MB.", "upload_size", 52),
+        (502, "", "failed", 0),
+    ):
+        attach(page, file("more.txt", b"more"))
+        expect(page.locator("#uploading")).to_be_visible()
+        held.pop().fulfill(status=status, body=json.dumps({"detail": detail}))
+        expect(page.locator(".toast-body")).to_contain_text(words.say(f"attach.{key}", "es", number=number))
     expect(page.locator("#uploading")).to_have_count(0)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from assistant_app import guard as guard_module
 from assistant_app.access import access_from
 from assistant_app.guard import Guard, Known, Refused, Uploads
 from assistant_app.identity import COOKIE
@@ -39,8 +40,8 @@ def test_a_day_s_uploads_are_counted_for_each_and_for_all() -> None:
     now = [0.0]
     uploads = Uploads(100, 150, clock=lambda: now[0])
     uploads.count("ana", 60)
-    for owner, size in (("ana", 41), ("bea", 91)):
-        with pytest.raises(Refused, match="limit of uploads") as refused:
+    for owner, size, whose in (("ana", 41, "you"), ("bea", 91, "everybody")):
+        with pytest.raises(Refused, match=f"limit of uploads a day for {whose} ") as refused:
             uploads.count(owner, size)
         assert refused.value.status == 429
         assert "24 h" in refused.value.detail
@@ -119,3 +120,28 @@ def test_half_an_emoji_is_mended_on_its_way_in(tmp_path: Path) -> None:
         answer = httpx.get(f"{served.url}{API}/call/chat/{made.json()['event_id']}", timeout=20).text
         assert client.next().text == "half \ufffd of 😀"
         assert "event: complete" in answer
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "status"),
+    [("MAX_BODY", 89, 413), ("MAX_ARRIVING", 89, 503), ("MAX_PARTS", 40, 413), ("MAX_BODY", 90, 200)],
+)
+def test_a_body_takes_only_so_much_memory(monkeypatch: pytest.MonkeyPatch, limit: str, most: int, status: int) -> None:
+    monkeypatch.setattr(guard_module, limit, most)
+    parts = [b'{"data": [', b"[], " * 19 + b"[]]}"]
+    sent: list[dict[str, Any]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    guard = Guard(app, max_upload=100)
+    scope = {"type": "http", "method": "POST", "path": f"{API}/queue/join", "query_string": b"", "headers": []}
+    asyncio.run(guard(scope, receive, send))
+    assert sent[0]["status"] == status
+    assert guard._arriving == 0
