@@ -20,7 +20,7 @@ class MemoryView:
 
     `turns` are those kept word for word, oldest first; `documents` those pinned, least recently pinned first.
     `tokens` is what the limit is for: `summary_tokens` and all `turns`. Documents have a budget of their own.
-    `limit` is None for a memory that never folds.
+    `limit` is None for a memory that never folds; `problem` is why the last summary failed, None where it did not.
     """
 
     summary: str
@@ -29,6 +29,7 @@ class MemoryView:
     documents: list[MemoryItem]
     tokens: int
     limit: int | None
+    problem: str | None = None
 
     @property
     def document_tokens(self) -> int:

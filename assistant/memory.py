@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Self
 
@@ -166,7 +167,8 @@ class SummaryBufferMemory(BaseMemory):
         """Summary, kept turns and pinned documents with the tokens of each, all of one moment. Never waits."""
         with self._idle:
             scale = tokens.ratio(self._chat_model)
-            return self._viewed(self._turns, self._marks.current.summary, self._marks.size, scale)
+            seen = self._viewed(self._turns, self._marks.current.summary, self._marks.size, scale)
+            return replace(seen, problem=self._problem)
 
     @property
     def usage(self) -> Usage:

@@ -89,6 +89,10 @@ class MemoryPanel:
 def drawn(seen: Any, language: str) -> str:
     """A gauge, then what is sent, with the tokens of each."""
     parts = [_gauge(seen.tokens, seen.limit, language)]
+    if seen.problem and seen.tokens > seen.limit:
+        title, said = (html.escape(words.say(key, language)) for key in ("chat.details", "memory.problem"))
+        details = f"<details><summary>{title}</summary><pre>{html.escape(seen.problem)}</pre></details>"
+        parts.append(f"<p>{said}</p>{details}")
     if seen.summary:
         tokens = words.say("memory.tokens", language, tokens=number(seen.summary_tokens))
         title = html.escape(words.say("memory.summary", language))

@@ -199,6 +199,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "memory.label": ("What the model remembers", "Lo que recuerda el modelo"),
     "memory.empty": ("Nothing was said yet.", "Aún no se ha dicho nada."),
     "memory.gauge": ("{tokens} of {limit} tokens", "{tokens} de {limit} tokens"),
+    "memory.problem": (
+        "The older turns could not be summarised yet: they are sent word for word, and it is tried again later.",
+        "Los turnos más antiguos aún no se pudieron resumir: se envían palabra por palabra, y se intentará más tarde.",
+    ),
     "memory.summary": ("Summary", "Resumen"),
     "memory.summary.info": (
         "Stands for the older turns. What you write here is sent instead.",

@@ -209,6 +209,7 @@ def test_an_answer_that_is_no_summary_changes_nothing(answer: str, reason: str) 
     assert memory.covered == 0
     assert known(memory) == facts(len(memory.turns))
     assert memory.problem
+    assert memory.view().problem == memory.problem
     assert memory.usage.input_tokens > 0, "it was paid for"
 
 
