@@ -103,6 +103,7 @@ def launch(
     from starlette.middleware import Middleware
 
     from . import gate, light, page, theme, words
+    from .assets import Assets, files_of
     from .guard import Guard
     from .identity import OwnerCookie
 
@@ -139,6 +140,7 @@ def launch(
                 Middleware(OwnerCookie),
                 Middleware(gate.Gate, access=access, opened=opened),
                 Middleware(Guard, api=access.api, max_upload=MAX_UPLOAD),
+                Middleware(Assets, files=files_of(demo)),
             ]
         },
         i18n=words.i18n(),
