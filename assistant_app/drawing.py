@@ -116,10 +116,22 @@ class Drawing:
         work.add_done_callback(begun)
         return await asyncio.shield(work)
 
-    async def drawn(self, run: Run, before: list[Any], tab: Tab, request: Any, patience: float = PATIENCE) -> Frames:
-        """A run from here to its end, behind what the page shows before it; then what stands beside the chat."""
+    async def drawn(
+        self,
+        run: Run,
+        before: list[Any],
+        tab: Tab,
+        request: Any,
+        patience: float = PATIENCE,
+        unsent: str | None = None,
+    ) -> Frames:
+        """A run from here to its end, behind what the page shows before it; then what stands beside the chat.
+
+        `unsent` is a text that stays in the box meanwhile. Each change of the box names it: of two that come at once
+        Gradio's page takes the last one alone.
+        """
         language = words.reader(request)
-        lock: Any = locked()
+        lock: Any = locked(unsent)
         before = still([*before, show.message("user", show.user_text(run.turn), run.turn_id)])
         growing, text = Growing(TURN.index("chat")), ""
         try:
@@ -140,13 +152,13 @@ class Drawing:
                     yield frame(
                         conversation=run.conversation_id,
                         chat=shown,
-                        textbox=unlocked(),
+                        textbox=unlocked(unsent),
                         go_on=gr.update(visible=can_continue([update.turn])),
                         **self.waits(request),
                         **await self.stands_beside(run.conversation_id, request, run.intent.after is None),
                     )
         except Exception as error:
-            yield frame(textbox=unlocked(), notice=explained(error, language))
+            yield frame(textbox=unlocked(unsent), notice=explained(error, language))
 
     async def stands_beside(self, conversation: str, request: Any, first: bool = False) -> dict[str, Any]:
         try:
@@ -175,16 +187,16 @@ class Drawing:
         chat, button = self.window(opened.turns, tab, language), go_on_button(opened)
         yield frame(**drawn, chat=chat, conversation=opened.id, go_on=button)
         if under_way(opened):
-            async with aclosing(self.looked_on(opened, tab, request)) as frames:
+            async with aclosing(self.looked_on(opened, tab, request, text)) as frames:
                 async for each in frames:
                     yield each
 
-    async def looked_on(self, opened: Conversation, tab: Tab, request: Any) -> Frames:
-        """A reply that was begun elsewhere."""
+    async def looked_on(self, opened: Conversation, tab: Tab, request: Any, unsent: str | None = None) -> Frames:
+        """A reply that was begun elsewhere. See `drawn`."""
         language = words.reader(request)
         if opened.run is not None:
             before = self.window(opened.turns[:-1], tab, language)
-            async with aclosing(self.drawn(opened.run, before, tab, request, patience=0)) as frames:
+            async with aclosing(self.drawn(opened.run, before, tab, request, 0, unsent)) as frames:
                 async for each in frames:
                     yield each
             return
@@ -195,7 +207,7 @@ class Drawing:
             opened = await asyncio.to_thread(self.chats.open, opened.owner, opened.id)
         # It has ended, perhaps between the drawing of the chat and now.
         shown = self.window(opened.turns, tab, language)
-        yield frame(chat=shown, textbox=unlocked(), go_on=go_on_button(opened))
+        yield frame(chat=shown, textbox=unlocked(unsent), go_on=go_on_button(opened))
 
     def window(self, turns: Sequence[Turn], tab: Tab, language: str) -> list[Any]:
         return show.window(turns, language, show.WINDOW + tab.window)

@@ -35,12 +35,15 @@ def frame(parts: tuple[str, ...] = TURN, /, **drawn: Any) -> list[Any]:
     return [gr.skip() if value is None else value for value in values]
 
 
-def locked() -> Any:
-    """The text box while a reply is under way: it shows Stop."""
-    return gr.update(submit_btn=False, stop_btn=True, interactive=False)
+def locked(text: str | None = None) -> Any:
+    """The text box while a reply is under way: it shows Stop. See `unlocked`."""
+    return gr.update(submit_btn=False, stop_btn=True, interactive=False, **_holding(text))
 
 
 def unlocked(text: str | None = None) -> Any:
     """The text box after a reply, with `text` where that did not become a turn."""
-    given: dict[str, Any] = {} if text is None else {"value": text}
-    return gr.update(submit_btn=True, stop_btn=False, interactive=True, **given)
+    return gr.update(submit_btn=True, stop_btn=False, interactive=True, **_holding(text))
+
+
+def _holding(text: str | None) -> dict[str, Any]:
+    return {} if text is None else {"value": text}

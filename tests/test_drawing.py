@@ -73,6 +73,29 @@ def test_a_page_that_has_not_seen_the_last_turn_changes_nothing(
         assert "value" not in (refused.get("textbox") or {})
 
 
+def test_what_a_second_tab_sends_meanwhile_is_in_its_box_whatever_it_draws_first(
+    chat: Chat, client: ScriptedClient
+) -> None:
+    tab = request_of(session="tab")
+    owner = owner_of(tab)
+    run = chat.chats.submit(owner, chat.chats.create(owner).id, None, "Count")
+    answer = client.next()
+    answer.say("one, ")
+
+    async def send() -> list[Any]:
+        frames = []
+        chosen = (run.conversation_id, "send", "", tab, *[None] * 6)
+        async for frame in chat.say("Me too", [show.said("Me too")], *chosen):
+            frames.append(frame)
+            if len(frames) == 2:
+                answer.finish("two.")
+        return frames
+
+    boxes = [frame[TURN.index("textbox")] for frame in asyncio.run(send())]
+    assert [each["value"] for each in boxes if each != gr.skip()] == ["Me too"] * 3
+    assert [each["interactive"] for each in boxes if each != gr.skip()] == [True, False, True]
+
+
 def test_a_reply_that_ends_while_a_second_tab_is_opening_is_drawn_to_its_end(
     chat: Chat, client: ScriptedClient
 ) -> None:
