@@ -223,7 +223,12 @@ def main() -> int:
     done: list[Part] = []
     for name in options.parts or (QUICK if options.quick else PARTS):
         begun = time.monotonic()
-        done.append(PARTS[name](options.quick))
+        try:
+            part = PARTS[name](options.quick)
+        except Exception as error:
+            # Half an hour of the others is not lost for it.
+            part = Part(name, f"Not measured: {type(error).__name__}: {error}", [f"{name}: not measured"])
+        done.append(part)
         print(f"\n## {done[-1].title} ({time.monotonic() - begun:.0f} s)\n\n{done[-1].text}", flush=True)
     missed = [each for part in done for each in part.missed]
     print("\n" + ("\n".join(f"MISSED {each}" for each in missed) or "Every bar is met."))

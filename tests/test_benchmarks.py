@@ -80,3 +80,17 @@ def test_the_report_is_written_where_the_marks_are(
     assert "**Missed:** one bar" in (tmp_path / "b.md").read_text()
     assert (tmp_path / "b.png").stat().st_size > 1000
     json.dumps(loaded)
+
+
+def test_a_part_that_fails_leaves_the_others_their_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = {"start": lambda quick: 1 / 0, "store": lambda quick: run.Part("The store", "quick enough")}
+    written: list[Any] = []
+    monkeypatch.setattr(run, "PARTS", parts)
+    monkeypatch.setattr(run, "write", lambda where, done: written.extend(done))
+    monkeypatch.setattr("sys.argv", ["run.py", "--check"])
+    assert run.main() == 1
+    assert [part.title for part in written] == ["start", "The store"]
+    assert written[0].missed == ["start: not measured"]
+    assert "ZeroDivisionError" in capsys.readouterr().out
