@@ -92,6 +92,13 @@ def _dumped(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
 
 
+def left_out(text: str) -> list[str]:
+    """The names of the documents that are not in what `to_json` gave, which is not read for it: it may be long."""
+    mark = '"left_out": '
+    names: list[str] = json.JSONDecoder().raw_decode(text, text.index(mark) + len(mark))[0]
+    return names
+
+
 def from_json(data: str | bytes, most: int | None = None) -> Imported:
     """What `to_json` gave, with new ids; what it left out is a notice of its turn.
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import gradio as gr
 
+from assistant import exchange
 from assistant.chats import Chats, ConversationSummary
 from assistant.errors import AssistantError
-from assistant.exchange import MAX_TURNS, Labels
 from assistant.messages import new_id
 
 from . import show, words
@@ -157,7 +157,7 @@ class Sidebar:
         ending, kind = _EXPORTS[given["format"]]
         text = self.chats.export(owner, given["id"], given["format"], _labels(language), MAX_IMPORT)
         title = self.chats.open(owner, given["id"]).title
-        left_out = json.loads(text)["left_out"] if given["format"] == "json" else []
+        left_out = exchange.left_out(text) if given["format"] == "json" else []
         note = words.say("side.left_out", language, names=", ".join(left_out)) if left_out else ""
         return {"do": "download", "name": f"{_file_name(title)}.{ending}", "type": kind, "text": text, "note": note}
 
@@ -225,7 +225,7 @@ def _top(language: str) -> str:
 
 def _data(language: str, *, signed_in: bool) -> str:
     question = _say("side.forget_all.confirm", language)
-    values = {"megabytes": round(MAX_IMPORT / 1e6), "turns": number(MAX_TURNS)}
+    values = {"megabytes": round(MAX_IMPORT / 1e6), "turns": number(exchange.MAX_TURNS)}
     too_large = " ".join(
         _say(f"error.InvalidRequestError.too_large{part}", language, **values) for part in ("", ".next")
     )
@@ -256,12 +256,12 @@ def _today(zone: str) -> Callable[[float], date]:
     return lambda seconds: datetime.fromtimestamp(seconds, offset).date()
 
 
-def _labels(language: str) -> Labels:
+def _labels(language: str) -> exchange.Labels:
     endings = {name: words.say(f"export.{name}", language) for name in words.EXPORTED_ENDINGS}
     conversation, you, assistant = (
         words.say(f"export.{name}", language) for name in ("conversation", "you", "assistant")
     )
-    return Labels(conversation, you, assistant, endings)
+    return exchange.Labels(conversation, you, assistant, endings)
 
 
 def _file_name(title: str) -> str:
