@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from .browser import (
 CHIP = "#chips .chip-name"
 TOAST = "#assistant-toast"
 SENT = "#chat .chip-name"
+UPLOAD = re.compile("/gradio_api/upload")
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8cfc000000301010018dd8db0"
     "0000000049454e44ae426082"
@@ -47,6 +49,10 @@ def attach(page: Page, *files: Any) -> None:
 
 def file(name: str, data: bytes, kind: str = "text/plain") -> dict[str, Any]:
     return {"name": name, "mimeType": kind, "buffer": data}
+
+
+def answered(status: int, detail: str) -> Callable[[Route], None]:
+    return lambda route: route.fulfill(status=status, body=json.dumps({"detail": detail}))
 
 
 def uploads() -> set[Path]:
@@ -96,7 +102,7 @@ def test_a_message_waits_for_files_on_their_way_and_a_refused_upload_is_said(
 ) -> None:
     page = open_page(locale="es-ES")
     held: list[Route] = []
-    page.route(re.compile("/gradio_api/upload"), lambda route: held.append(route))
+    page.route(UPLOAD, lambda route: held.append(route))
     attach(page, file("notes.txt", b"The code is 1234."))
     expect(page.locator("#uploading")).to_have_text(words.say("attach.uploading", "es"))
     page.fill(BOX, "What is the code?")
@@ -117,9 +123,9 @@ def test_a_message_waits_for_files_on_their_way_and_a_refused_upload_is_said(
         (413, "The upload is larger than 52 MB.", "upload_size", 52),
         (502, "", "failed", 0),
     ):
+        page.unroute_all()
+        page.route(UPLOAD, answered(status, detail))
         attach(page, file("more.txt", b"more"))
-        expect(page.locator("#uploading")).to_be_visible()
-        held.pop().fulfill(status=status, body=json.dumps({"detail": detail}))
         expect(page.locator(".toast-body")).to_contain_text(words.say(f"attach.{key}", "es", number=number))
     expect(page.locator("#uploading")).to_have_count(0)
 
