@@ -28,6 +28,7 @@ from assistant.errors import AssistantError, InvalidRequestError
 
 from . import words
 from .figures import number
+from .identity import owner_of
 
 logger = logging.getLogger("assistant")
 
@@ -35,6 +36,11 @@ logger = logging.getLogger("assistant")
 LONG_TEXT = 8_000
 # Of everything that waits in this process, in bytes; past it what waits longest is forgotten, and said to be.
 _MEMORY = 256 * 1024 * 1024
+# Seconds for which it waits for a page that was closed, and may be on its way back.
+_LEFT = 600.0
+
+# Whose tab: the owner, and Gradio's session hash.
+Place = tuple[str, str | None]
 
 ENDINGS = tuple(f".{each}" for each in (*DOCUMENT_FORMATS, *IMAGE_FORMATS, "jpg", "htm", "markdown"))
 
@@ -75,47 +81,61 @@ class Upload(gr.UploadButton):
         return [(each.path, each.orig_name or Path(each.path).name) for each in files if each is not None]
 
 
+def place_of(request: Any) -> Place:
+    return owner_of(request), getattr(request, "session_hash", None)
+
+
 class Waiting:
     """What is attached in each tab and not sent yet. One thread alone: the event loop's."""
 
-    def __init__(self, memory: int = _MEMORY) -> None:
-        self._tabs: OrderedDict[str, dict[str, Document]] = OrderedDict()
+    def __init__(self, memory: int = _MEMORY, left: float = _LEFT) -> None:
+        self._tabs: OrderedDict[Place, dict[str, Document]] = OrderedDict()
         self._memory = memory
+        self._left = left
 
-    def of(self, session: str | None) -> dict[str, Document]:
+    def of(self, place: Place) -> dict[str, Document]:
         """The documents of a tab by their ids."""
-        return self._tabs.get(session or "", {})
+        return self._tabs.get(place, {})
 
-    def add(self, session: str | None, documents: Iterable[Document]) -> None:
-        key = session or ""
-        held = self._tabs.setdefault(key, {})
-        self._tabs.move_to_end(key)
+    def add(self, place: Place, documents: Iterable[Document]) -> None:
+        held = self._tabs.setdefault(place, {})
+        self._tabs.move_to_end(place)
         held.update((each.id, each) for each in documents)
         while len(self._tabs) > 1 and self._size() > self._memory:
             self._tabs.popitem(last=False)
 
-    def remove(self, session: str | None, ids: Iterable[str]) -> None:
-        held = self.of(session)
+    def remove(self, place: Place, ids: Iterable[str]) -> None:
+        held = self.of(place)
         for each in ids:
             held.pop(each, None)
         if not held:
-            self._tabs.pop(session or "", None)
+            self._tabs.pop(place, None)
 
-    def close(self, session: str | None) -> None:
-        self._tabs.pop(session or "", None)
+    def leave(self, place: Place) -> None:
+        """The page was closed, or is being loaded anew: what waits there can still be moved for a while."""
+        if place in self._tabs:
+            self._tabs.move_to_end(place, last=False)
+            asyncio.get_running_loop().call_later(self._left, self._tabs.pop, place, None)
 
-    def take(self, session: str | None, attached: str) -> list[Document]:
+    def move(self, session: str, place: Place) -> bool:
+        """Brings along what waited in an earlier tab of the same owner. False where nothing does any more."""
+        held = self._tabs.pop((place[0], session), None)
+        if held:
+            self.add(place, held.values())
+        return bool(held)
+
+    def take(self, place: Place, attached: str) -> list[Document]:
         """The documents that a page says are attached, a text of ids. Raises GoneError where one is missing."""
-        held = self.of(session)
+        held = self.of(place)
         ids = [each for each in attached.split() if each] if isinstance(attached, str) else []
         if any(each not in held for each in ids):
             raise GoneError("What was attached is not here any more.")
         return [held[each] for each in ids]
 
-    def shown(self, session: str | None, language: str) -> tuple[str, str]:
+    def shown(self, place: Place, language: str) -> tuple[str, str]:
         """Chips and ids of what waits in a tab."""
-        held = self.of(session)
-        return chips(held.values(), language, removable=True), " ".join(held)
+        held = self.of(place)
+        return chips(held.values(), language, session=place[1] or ""), " ".join(held)
 
     def _size(self) -> int:
         return sum(len(each.data) for held in self._tabs.values() for each in held.values())
@@ -131,26 +151,27 @@ class Attachments:
 
     async def attach(self, files: Any, model: str | None, request: gr.Request) -> list[Any]:
         """Reads what was uploaded and deletes the files. Returns chips, ids and what the page is to say."""
-        language, session = words.reader(request), request.session_hash
+        language, place = words.reader(request), place_of(request)
         said: list[str] = []
         try:
             info = self._info(model)
             scans = info is not None and info.documents
             read, said = await asyncio.to_thread(_read, files or [], language, scans)
-            fitting, more = _fitting(self.waiting.of(session), read, language)
+            fitting, more = _fitting(self.waiting.of(place), read, language)
             said += more
-            self.waiting.add(session, fitting)
+            self.waiting.add(place, fitting)
             said += _unseen(fitting, info, language)
         except Exception:
             logger.exception("app.attach_failed")
             said.append(words.say("error.AssistantError", language))
         note = json.dumps({"do": "say", "text": "\n".join(said), "at": id(said)}) if said else gr.skip()
-        return [*self.waiting.shown(session, language), note]
+        return [*self.waiting.shown(place, language), note]
 
     async def remove(self, command: str, request: gr.Request) -> list[Any]:
         """Takes one away. Returns chips and ids."""
-        self.waiting.remove(request.session_hash, [str(command)])
-        return list(self.waiting.shown(request.session_hash, words.reader(request)))
+        place = place_of(request)
+        self.waiting.remove(place, [str(command)])
+        return list(self.waiting.shown(place, words.reader(request)))
 
 
 def _unseen(documents: Sequence[Document], info: Any, language: str) -> list[str]:
@@ -236,19 +257,22 @@ def _fitting(held: dict[str, Document], read: Sequence[Document], language: str)
     return fitting, said
 
 
-def chips(documents: Iterable[Document], language: str, *, removable: bool = False) -> str:
-    """Documents as chips, in HTML; empty where there are none."""
+def chips(documents: Iterable[Document], language: str, *, session: str | None = None) -> str:
+    """Documents as chips, in HTML; empty where there are none. With the `session` of the tab in which they wait they
+    can be removed, and the page can ask for them when it is loaded anew.
+    """
     parts = []
     for each in documents:
         name = html.escape(each.name)
         remove = ""
-        if removable:
+        if session is not None:
             label = html.escape(words.say("attach.remove", language, name=each.name))
             remove = f'<button type="button" data-do="detach" data-id="{each.id}" aria-label="{label}">×</button>'
         kind = f'<span class="chip-kind">{html.escape(each.format)}</span>'
         size = f'<span class="chip-size">{_size(len(each.data))}</span>'
         parts.append(f'<span class="chip">{kind}<span class="chip-name">{name}</span>{size}{remove}</span>')
-    return f'<div class="chips">{"".join(parts)}</div>' if parts else ""
+    waits = "" if session is None else f' data-session="{html.escape(session)}"'
+    return f'<div class="chips"{waits}>{"".join(parts)}</div>' if parts else ""
 
 
 def _size(size: int) -> str:

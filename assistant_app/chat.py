@@ -21,6 +21,7 @@ from assistant.store import StaleConversationError
 
 from . import show, words
 from .asking import Asked
+from .attachments import place_of
 from .drawing import Drawing, Frames, explained, go_on_button
 from .frames import frame, locked, unlocked
 from .identity import owner_of, session_of
@@ -62,7 +63,7 @@ class Chat(Drawing):
         try:
             named = conversation or tab.conversation
             asked = Asked(owner_of(request), named, None, text, settings, session=session_of(request))
-            run, _ = await self.begin(tab, None, asked)
+            run, _ = await self.begin(tab, asked, place_of(request))
             async with aclosing(watch(run, tab)) as updates:
                 async for update in updates:
                     said = update.text
@@ -160,8 +161,11 @@ class Chat(Drawing):
 
     # -- opening and looking on ----------------------------------------------------------------------------
 
-    async def open(self, conversation: str, request: gr.Request) -> dict[str, Any]:
-        """What the page shows of a conversation when it is loaded, by the names of the parts and of the settings."""
+    async def open(self, conversation: str, request: gr.Request, left: str = "") -> dict[str, Any]:
+        """What the page shows of a conversation when it is loaded, by the names of the parts and of the settings.
+
+        `left` is the session in which files waited when the page was left.
+        """
         language = words.reader(request)
         owner, notice = owner_of(request), ""
         opened = Conversation("", owner)
@@ -178,6 +182,8 @@ class Chat(Drawing):
             notice = explained(error, language)
         if not notice and opened.temporary:
             notice = words.say("side.temporary.info", language)
+        if left and not self.waiting.move(left, place_of(request)) and not notice:
+            notice = words.say("attach.gone", language)
         self.tab_of(request).conversation = opened.id
         shown = show.window(opened.turns, language)
         values = from_settings(opened.settings, self.header.default_model)
@@ -188,6 +194,7 @@ class Chat(Drawing):
             "notice": notice,
             "go_on": go_on_button(opened),
             "under_way": new_id() if under_way(opened) else None,
+            **self.waits(request),
             **{name: gr.update(value=value) for name, value in zip(NAMES, values, strict=True)},
         }
 
@@ -221,10 +228,10 @@ class Chat(Drawing):
             logger.exception("app.earlier_failed")
         return gr.skip()
 
-    def unload(self, request: gr.Request) -> None:
+    async def unload(self, request: gr.Request) -> None:
         """The page was closed or is being loaded anew: it watches no more. What runs goes on for Chats' grace."""
         self.tabs.close(request.session_hash)
-        self.waiting.close(request.session_hash)
+        self.waiting.leave(place_of(request))
 
     # -- what the buttons do -------------------------------------------------------------------------------
 
@@ -251,7 +258,7 @@ class Chat(Drawing):
             to = opened.turns[-2].id if len(opened.turns) > 1 else None
             await asyncio.to_thread(self.chats.rewind, owner, opened.id, to)
             # What went with it waits again, as its text does.
-            self.waiting.add(request.session_hash, last.documents)
+            self.waiting.add(place_of(request), last.documents)
             drawn["textbox"] = unlocked(typed if isinstance(typed, str) and typed.strip() else last.user)
         except Exception as error:
             drawn["notice"] = explained(error, language, "undo")

@@ -18,7 +18,7 @@ from assistant.store import ConversationNotFoundError
 
 from . import show, words
 from .asking import Asked, submit
-from .attachments import GoneError, Waiting
+from .attachments import GoneError, Place, Waiting, place_of
 from .chatbot import still
 from .frames import TURN, frame, locked, unlocked
 from .growing import Growing
@@ -73,12 +73,12 @@ class Drawing:
                 self.settings(chosen),
                 intent,
                 seen,
-                tuple(self.waiting.take(_session(request), attached)) if intent == "send" else (),
+                tuple(self.waiting.take(place_of(request), attached)) if intent == "send" else (),
                 words.say("attach.pasted", language),
                 session_of(request),
                 alone=words.say("attach.alone", language),
             )
-            run, turns = await self.begin(tab, _session(request), asked)
+            run, turns = await self.begin(tab, asked, place_of(request))
             shown = show.echo(before, show.WINDOW + tab.window) if turns is None else None
             if shown is None:
                 if turns is None:
@@ -99,7 +99,7 @@ class Drawing:
         settings = to_settings(dict(zip(NAMES, chosen, strict=False)))
         return fitting(settings, self.header.info(settings.get("model", "")))
 
-    async def begin(self, tab: Tab, session: str | None, asked: Asked) -> tuple[Run, Sequence[Turn] | None]:
+    async def begin(self, tab: Tab, asked: Asked, place: Place) -> tuple[Run, Sequence[Turn] | None]:
         """See `submit`. Also where the listener is cancelled meanwhile, by a page that was closed, the run begins."""
         tab.starting, tab.stopping = True, False
         work = asyncio.ensure_future(asyncio.to_thread(submit, self.chats, asked))
@@ -109,7 +109,7 @@ class Drawing:
             if not done.cancelled() and done.exception() is None:
                 run, _ = done.result()
                 tab.conversation = run.conversation_id
-                self.waiting.remove(session, [each.id for each in asked.documents])
+                self.waiting.remove(place, [each.id for each in asked.documents])
                 if tab.stopping:
                     run.stop()
 
@@ -169,7 +169,7 @@ class Drawing:
 
     def waits(self, request: Any) -> dict[str, Any]:
         """The files that wait for the next message."""
-        chips, ids = self.waiting.shown(_session(request), words.reader(request))
+        chips, ids = self.waiting.shown(place_of(request), words.reader(request))
         return {"chips": chips, "attached": ids}
 
     async def refused(self, error: Exception, doing: str, text: str | None, conversation: str, request: Any) -> Frames:
@@ -213,7 +213,7 @@ class Drawing:
         return show.window(turns, language, show.WINDOW + tab.window)
 
     def tab_of(self, request: Any) -> Tab:
-        return self.tabs.of(_session(request))
+        return self.tabs.of(getattr(request, "session_hash", None))
 
     async def opened(self, tab: Tab, request: Any, conversation: str) -> Conversation | None:
         """The tab's conversation; None where there is none of this owner's."""
@@ -233,7 +233,3 @@ def explained(error: BaseException, language: str, doing: str | None = None) -> 
 
 def go_on_button(opened: Conversation) -> Any:
     return gr.update(visible=not under_way(opened) and can_continue(opened.turns))
-
-
-def _session(request: Any) -> str | None:
-    return getattr(request, "session_hash", None)

@@ -24,7 +24,21 @@ TURN = (
     "cost",
 )
 # What is drawn when the page is opened; the settings follow, in the order of settings.NAMES.
-OPENED = ("header", "conversation", "chat", "notice", "go_on", "under_way", "top", "entries", "data", "zone", "preset")
+OPENED = (
+    "header",
+    "conversation",
+    "chat",
+    "notice",
+    "go_on",
+    "under_way",
+    "chips",
+    "attached",
+    "top",
+    "entries",
+    "data",
+    "zone",
+    "preset",
+)
 
 
 def frame(parts: tuple[str, ...] = TURN, /, **drawn: Any) -> list[Any]:

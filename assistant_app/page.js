@@ -77,21 +77,27 @@
     },
   };
 
-  // What was typed outlives a reload of this conversation: Gradio does one by itself when a lost server is back. So
-  // does what was sent and did not become a turn: `asked`, the text and the turn which it was to follow.
+  // What was typed and attached outlives a reload of this conversation: Gradio does one by itself when a lost server is
+  // back. So does what was sent and did not become a turn: `asked`, the text and the turn which it was to follow. Of
+  // what is attached the server is told in which `session` it waits.
   const DRAFT = "assistant-draft";
   let asked = {};
   const lastTurn = (chat) => (chat || []).findLast((each) => each.role === "user")?.metadata?.id ?? null;
   addEventListener("pagehide", () => {
-    const draft = { of: shownConversation(), text: box()?.value || "", asked };
+    const session = document.querySelector("#chips .chips")?.dataset.session;
+    const draft = { of: shownConversation(), text: box()?.value || "", asked, session };
     sessionStorage.setItem(DRAFT, JSON.stringify(draft));
   });
-  const restoreDraft = (chat) => {
+  const leftDraft = () => {
     const draft = JSON.parse(sessionStorage.getItem(DRAFT) || "{}");
+    return draft.of === shownConversation() ? draft : {};
+  };
+  const restoreDraft = (chat) => {
+    const draft = leftDraft();
     const lost = draft.asked?.text && draft.asked.after === lastTurn(chat) ? draft.asked.text : "";
     const text = draft.text || lost;
     const area = box();
-    if (!text || draft.of !== shownConversation() || !area || area.value) return;
+    if (!text || !area || area.value) return;
     area.value = text;
     area.dispatchEvent(new Event("input", { bubbles: true }));
   };

@@ -280,12 +280,12 @@ def _settings(default_model: str) -> list[Any]:
 def _wire_loading(demo: gr.Blocks, chat: Chat, parts: Parts, side_bar: Sidebar, controls: Controls) -> None:
     names = (*OPENED, *NAMES)
 
-    async def load(conversation: str, zone: str, request: gr.Request) -> list[Any]:
-        drawn = await chat.open(conversation, request)
+    async def load(conversation: str, zone: str, left: str, request: gr.Request) -> list[Any]:
+        drawn = await chat.open(conversation, request, left)
         drawn |= await side_bar.opened(drawn["conversation"], zone, request)
         return frame(names, **drawn, preset=await controls.presets(request))
 
-    inputs = [parts.conversation, parts.side.zone]
+    inputs = [parts.conversation, parts.side.zone, parts.attach.ids]
     opened = demo.load(load, inputs, parts.of(names), js="() => assistantPage.opened()", **_QUIET)
     shown = [parts.conversation, parts.interface.chatbot]
     opened.then(None, shown, None, js="(id, chat) => assistantPage.loaded(id, chat)", **_QUIET)

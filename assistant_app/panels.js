@@ -57,7 +57,7 @@ Object.assign(assistantPage, {
   opened() {
     const query = new URLSearchParams(location.search);
     try { say(JSON.parse(sessionStorage.getItem(TOAST)) || {}); } catch { hush(); }
-    return [query.get("c") || "", String(new Date().getTimezoneOffset())];
+    return [query.get("c") || "", String(new Date().getTimezoneOffset()), leftDraft().session || ""];
   },
   done(text) {
     const what = text ? JSON.parse(text) : {};

@@ -106,13 +106,33 @@ def test_a_message_takes_so_many_documents_and_no_more() -> None:
 def test_what_waits_is_the_tab_s_own_and_bounded() -> None:
     waiting = Waiting(memory=10)
     one, two = Document.from_text("123456"), Document.from_text("654321")
-    waiting.add("a", [one])
-    assert waiting.take("a", one.id) == [one]
+    here, there = ("ana", "a"), ("ana", "b")
+    waiting.add(here, [one])
+    assert waiting.take(here, one.id) == [one]
+    for elsewhere in (there, ("eva", "a")):
+        with pytest.raises(GoneError):
+            waiting.take(elsewhere, one.id)
+    waiting.add(there, [two])
     with pytest.raises(GoneError):
-        waiting.take("b", one.id)
-    waiting.add("b", [two])
-    with pytest.raises(GoneError):
-        waiting.take("a", one.id)
-    assert waiting.take("b", two.id) == [two]
-    waiting.remove("b", [two.id])
-    assert waiting.take("b", "") == []
+        waiting.take(here, one.id)
+    assert waiting.take(there, two.id) == [two]
+    waiting.remove(there, [two.id])
+    assert waiting.take(there, "") == []
+
+
+def test_what_waits_follows_its_owner_to_the_next_page_for_a_while() -> None:
+    one = Document.from_text("123456")
+
+    async def left_and_moved(left: float) -> list[bool]:
+        waiting = Waiting(left=left)
+        waiting.add(("ana", "a"), [one])
+        waiting.leave(("ana", "a"))
+        # Whatever is due by now has run.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        moved = [waiting.move("a", ("eva", "b")), waiting.move("a", ("ana", "b")), waiting.move("a", ("ana", "c"))]
+        assert bool(waiting.of(("ana", "b"))) == moved[1]
+        return moved
+
+    assert asyncio.run(left_and_moved(600)) == [False, True, False]
+    assert asyncio.run(left_and_moved(-1)) == [False, False, False]

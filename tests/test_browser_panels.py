@@ -73,7 +73,10 @@ def test_a_file_goes_along_with_the_next_message_and_stays_in_the_transcript(
     assert uploads() == before, "what was read is deleted"
     page.get_by_role("button", name="Remove table.csv").click()
     expect(page.locator(CHIP)).to_have_text(["notes & more.txt"])
-    send(page, "What is the code?")
+    page.fill(BOX, "What is the code?")
+    page.reload()
+    expect(page.locator(CHIP)).to_have_text(["notes & more.txt"])
+    page.press(BOX, "Enter")
     answer = client.next()
     assert [each.name for each in answer.messages[-1].documents] == ["notes & more.txt"]
     expect(page.locator(CHIP)).to_have_count(0)
