@@ -4,11 +4,12 @@
     uv run python benchmarks/load.py --sessions 300 --history 0    # empty chats
     uv run python benchmarks/load.py --wire                        # through the fake Bedrock server
     uv run python benchmarks/load.py --plain                       # gr.ChatInterface, one yield a token
+    uv run python benchmarks/load.py --sessions 400 --processes 2  # behind nginx, on one PostgreSQL
     uv run python benchmarks/load.py --check                       # exit status 1 where a bar is missed
 
-Server and visitors are processes of their own. The model speaks `--rate` tokens a second, whoever listens. Each token
+Servers and visitors are processes of their own. The model speaks `--rate` tokens a second, whoever listens. Each token
 is the time at which it was spoken; lag is the time from there to the visitor. Turns begin spread over `--spread`
-seconds. The server's CPU is that of its process, all threads, from the first turn's beginning to the last one's end.
+seconds. The server's CPU is that of its processes, all threads, from the first turn's beginning to the last one's end.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ class Load:
     wire: bool = False
     plain: bool = False
     database_url: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    processes: int = 1
+    # Owners and their conversations, where the store has them already.
+    visitors: list[tuple[str, str]] | None = None
 
 
 # -- the server's process ----------------------------------------------------------------------------------------------
@@ -116,11 +119,10 @@ def _ours(load: Load, directory: Path) -> tuple[Any, list[tuple[str, str]], Any]
 
     store = ConversationStore(load.database_url, directory)
     owners = [f"{number:032x}" for number in range(1, load.sessions + 1)]
-    if load.history:
+    ids = [""] * load.sessions
+    if load.history and not load.visitors:
         conversation = hold(store, "template", load.history // 2)
         ids = copy(store, conversation, [f"cookie:{owner}" for owner in owners])
-    else:
-        ids = [""] * load.sessions
     make = None
     client: Any = speaking(load.rate, load.tokens)
     if load.wire:
@@ -137,7 +139,7 @@ def _ours(load: Load, directory: Path) -> tuple[Any, list[tuple[str, str]], Any]
         chats.close(1)
         close(demo)
 
-    return demo, list(zip(owners, ids, strict=True)), end
+    return demo, load.visitors or list(zip(owners, ids, strict=True)), end
 
 
 def _plain(load: Load) -> tuple[Any, list[tuple[str, str]], Any]:
@@ -192,6 +194,19 @@ def server(load: Load) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+@contextmanager
+def servers(load: Load) -> Iterator[tuple[list[subprocess.Popen[str]], dict[str, Any]]]:
+    """Of `each` there is to warm up; visitors come to `url`."""
+    if load.processes > 1:
+        from benchmarks.replicas import cluster
+
+        with cluster(load) as found:
+            yield found
+    else:
+        with server(load) as (process, served):
+            yield [process], {**served, "each": [served["url"]]}
 
 
 @contextmanager
@@ -284,24 +299,28 @@ async def visit(config: Any, host: str, port: int, who: tuple[str, str], opened:
     return heard
 
 
-async def drive(load: Load, process: subprocess.Popen[str], served: dict[str, Any]) -> dict[str, Any]:
-    host, port = served["url"].split("//")[1].strip("/").split(":")
-    config = await config_of(host, int(port))
-    first = Visitor(config, host, int(port))
-    await first.load()
-    await first.submit(WARM_UP)
-    await first.close()
+async def drive(load: Load, processes: list[subprocess.Popen[str]], served: dict[str, Any]) -> dict[str, Any]:
+    host, port = address_of(served["url"])
+    config = await config_of(host, port)
+    for each in served["each"]:
+        first = Visitor(config, *address_of(each))
+        await first.load()
+        await first.submit(WARM_UP)
+        await first.close()
     count = load.sessions
     arrived = 0
     everybody = asyncio.Event()
     start = 0.0
     before = 0.0
 
+    def spent() -> float:
+        return sum(cpu_of(each) for each in processes)
+
     async def opened() -> float:
         nonlocal arrived, start, before
         arrived += 1
         if arrived == count:
-            before = await asyncio.to_thread(cpu_of, process)
+            before = await asyncio.to_thread(spent)
             start = time.monotonic() + 0.2
             everybody.set()
         await everybody.wait()
@@ -326,7 +345,7 @@ async def drive(load: Load, process: subprocess.Popen[str], served: dict[str, An
 
         try:
             async with asyncio.timeout(None) as deadline:
-                task = asyncio.ensure_future(visit(config, host, int(port), who, opened_and_out, at))
+                task = asyncio.ensure_future(visit(config, host, port, who, opened_and_out, at))
                 await asyncio.wait({task, asyncio.ensure_future(everybody.wait())}, return_when="FIRST_COMPLETED")
                 deadline.reschedule(asyncio.get_running_loop().time() + limit)
                 return await task
@@ -337,8 +356,13 @@ async def drive(load: Load, process: subprocess.Popen[str], served: dict[str, An
                 gate.release()
 
     heard = await asyncio.gather(*(one(number) for number in range(count)))
-    after = await asyncio.to_thread(cpu_of, process)
+    after = await asyncio.to_thread(spent)
     return summary(load, heard, after - before, time.monotonic() - start)
+
+
+def address_of(url: str) -> tuple[str, int]:
+    host, port = url.split("//")[1].strip("/").split(":")
+    return host, int(port)
 
 
 async def config_of(host: str, port: int) -> Any:
@@ -389,9 +413,9 @@ def summary(load: Load, heard: list[Heard], cpu: float, seconds: float) -> dict[
 
 
 def run(load: Load) -> dict[str, Any]:
-    """One load, from the server's start to its end."""
-    with server(load) as (process, served):
-        return asyncio.run(drive(load, process, served))
+    """One load, from the servers' start to their end."""
+    with servers(load) as (processes, served):
+        return asyncio.run(drive(load, processes, served))
 
 
 def missed(result: dict[str, Any]) -> list[str]:
@@ -422,6 +446,7 @@ def main() -> int:
     parser.add_argument("--wire", action="store_true", help="through the fake Bedrock server")
     parser.add_argument("--plain", action="store_true", help="Gradio's plain ChatInterface instead of our page")
     parser.add_argument("--database-url", help="another store than SQLite in a scratch directory")
+    parser.add_argument("--processes", type=int, choices=(1, 2), default=1, help="2: on one PostgreSQL, behind nginx")
     parser.add_argument("--check", action="store_true", help="exit status 1 where a bar is missed")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
@@ -432,9 +457,8 @@ def main() -> int:
         (serve if given.serve else bedrock)(load)
         return 0
     tokens = int(given.seconds * given.rate) if given.seconds else given.tokens
-    load = Load(
-        given.sessions, given.rate, given.history, tokens, given.spread, given.wire, given.plain, given.database_url
-    )
+    names = ("sessions", "rate", "history", "spread", "wire", "plain", "database_url", "processes")
+    load = Load(tokens=tokens, **{name: getattr(given, name) for name in names})
     result = run(load)
     if given.json:
         print(json.dumps(result))

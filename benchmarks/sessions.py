@@ -184,6 +184,8 @@ def paste(characters: int = PASTE) -> dict[str, float]:
             }""",
             text,
         )
+        # It is a file by now, and a message waits for its files.
+        page.wait_for_selector("#chips .chip-name", timeout=120_000)
         page.keyboard.press("Enter")
         page.wait_for_selector("#chat [data-testid=bot]", timeout=120_000)
         page.wait_for_function("!document.querySelector('#message textarea').disabled", timeout=120_000)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,10 +25,10 @@ from assistant_app.launch import check_address
 from .bedrock_server import BedrockServer, Recorded, Reply
 from .browser import FLAGS, PATIENCE, chromium
 from .logins import CHEAP
+from .nginx import GUIDE, blocks, nginx
 from .postgres import Postgres
 
 ROOT = Path(__file__).parent.parent
-GUIDE = (ROOT / "docs" / "deploy.md").read_text("utf-8")
 
 BOX = "#message textarea"
 BOT = "[data-testid=bot]"
@@ -37,20 +36,6 @@ CONTINUE = "#continue"
 
 
 # -- from the guide ----------------------------------------------------------------------------------------
-
-
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
-
-
-def nginx_server(front: int, ports: list[int]) -> str:
-    """The guide's configuration with other ports."""
-    (shown,) = (block for block in blocks("nginx") if "upstream" in block)
-    for old, new in zip((7861, 7862), ports, strict=True):
-        assert f"127.0.0.1:{old}" in shown
-        shown = shown.replace(f"127.0.0.1:{old}", f"127.0.0.1:{new}")
-    assert "listen 80;" in shown
-    return shown.replace("listen 80;", f"listen 127.0.0.1:{front};")
 
 
 def environment(**values: str) -> dict[str, str]:
@@ -149,28 +134,6 @@ def replica(port: int, directory: Path, variables: dict[str, str], answer: Calla
             process.wait()
 
 
-@contextmanager
-def nginx(directory: Path, front: int, ports: list[int]) -> Iterator[None]:
-    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None:
-        say = "No nginx: apt-get install nginx-light."
-        pytest.fail(say) if os.environ.get("ASSISTANT_REQUIRE_BROWSER") else pytest.skip(say)
-    (directory / "assistant.conf").write_text(nginx_server(front, ports))
-    places = "".join(f"{name}_temp_path {directory / name};\n" for name in ("client_body", "proxy"))
-    rest = "".join(f"{name}_temp_path {directory / name};\n" for name in ("fastcgi", "uwsgi", "scgi"))
-    user = "user root;\n" if os.geteuid() == 0 else ""
-    (directory / "nginx.conf").write_text(
-        f"{user}daemon off;\npid {directory}/pid;\nerror_log {directory}/log warn;\nworker_processes 1;\nevents {{}}\n"
-        f"http {{\naccess_log off;\n{places}{rest}include {directory}/assistant.conf;\n}}\n"
-    )
-    process = subprocess.Popen([program, "-p", str(directory), "-c", str(directory / "nginx.conf")])
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
 @dataclass
 class Cluster:
     url: str
@@ -206,7 +169,10 @@ def cluster(tmp_path: Path, postgres: Postgres) -> Iterator[Cluster]:
             (tmp_path / str(number)).mkdir()
             replicas.append(stack.enter_context(replica(port, tmp_path / str(number), variables, answer)))
         (tmp_path / "nginx").mkdir()
-        stack.enter_context(nginx(tmp_path / "nginx", ports[0], ports[1:]))
+        try:
+            stack.enter_context(nginx(tmp_path / "nginx", ports[0], ports[1:]))
+        except FileNotFoundError as error:
+            (pytest.fail if os.environ.get("ASSISTANT_REQUIRE_BROWSER") else pytest.skip)(str(error))
         # One client for all: each would load the certificate authorities anew.
         http = stack.enter_context(httpx.Client(verify=False))
         for each in replicas:
