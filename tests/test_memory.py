@@ -263,6 +263,21 @@ def test_a_failed_fold_is_tried_again_after_1_2_4_turns() -> None:
     assert known(memory) == facts(72)
 
 
+def test_after_an_outage_much_is_folded_in_smaller_steps_where_its_short_summary_is_refused() -> None:
+    client = Summarizer(failing=1.0)
+    client.answer = lambda prompt: "Hablaron de un viaje y de la casa."
+    memory = SummaryBufferMemory(client, max_token_limit=1000)
+    fill(memory, 120)
+    assert memory.flush(PATIENCE)
+    assert memory.tokens.kept > 4096 > 250 * estimate_tokens(client.answer("")), "of as much at once it is no summary"
+    client.failing = 0
+    for number in range(120, 200):
+        memory.add_turn(*said(number))
+        assert memory.flush(PATIENCE)
+    assert memory.problem is None
+    assert memory.tokens.summary + memory.tokens.kept <= 1000
+
+
 def test_a_summary_at_its_cap_is_condensed() -> None:
     client = Summarizer()
     client.answer = lambda prompt: (FILLER * (5 if "condense it" in prompt else 13)).strip()
