@@ -19,8 +19,11 @@ def saved_memory(session: ChatSession, turn_id: str) -> dict[str, Any] | None:
     """The memory's state after a turn, without what the turns hold anyway. None: it is made again from the turns."""
     try:
         state = session.memory.to_dict()
-        known = _documents(session.transcript, session.memory)
-        for pin in state.get("pinned", ()):
+        pins = state.get("pinned", ())
+        # Of the turns that brought them alone: a conversation may have thousands of others.
+        owners = {turn for pin in pins for turn in pin["owners"]}
+        known = _documents((turn for turn in session.transcript if turn.id in owners) if owners else (), session.memory)
+        for pin in pins:
             if pin["document"]["id"] in known:
                 # Megabytes, once for each turn.
                 pin["document"]["data"] = None

@@ -184,8 +184,9 @@ class Chat(Drawing):
             notice = words.say("side.temporary.info", language)
         if left and not self.waiting.move(left, place_of(request)) and not notice:
             notice = words.say("attach.gone", language)
-        self.tab_of(request).conversation = opened.id
-        shown = show.window(opened.turns, language)
+        tab = self.tab_of(request)
+        tab.conversation = opened.id
+        shown = self.window(opened.turns, tab, language)
         values = from_settings(opened.settings, self.header.default_model)
         return {
             "header": self.header.html(values[0], language),

@@ -79,12 +79,14 @@ class Drawing:
                 alone=words.say("attach.alone", language),
             )
             run, turns = await self.begin(tab, asked, place_of(request))
-            shown = show.echo(before, show.WINDOW + tab.window) if turns is None else None
-            if shown is None:
+            shown = show.echo(before) if turns is None else None
+            if shown is not None and tab.hidden is not None:
+                shown, tab.hidden = show.cut(shown, show.WINDOW + tab.window, tab.hidden, language)
+            else:
                 if turns is None:
                     opened = await self.opened(tab, request, conversation)
                     turns = opened.turns[:-1] if opened is not None else []
-                shown = show.window(turns, language, show.WINDOW + tab.window)
+                shown = self.window(turns, tab, language)
         except Exception as error:
             # What is asked again stands in the chat; what is being written in the box meanwhile stays there.
             frames = self.refused(error, intent, None if intent == "retry" else text, conversation, request)
@@ -210,7 +212,9 @@ class Drawing:
         yield frame(chat=shown, textbox=unlocked(unsent), go_on=go_on_button(opened))
 
     def window(self, turns: Sequence[Turn], tab: Tab, language: str) -> list[Any]:
-        return show.window(turns, language, show.WINDOW + tab.window)
+        size = show.WINDOW + tab.window
+        tab.hidden = max(0, len(turns) - size)
+        return show.window(turns, language, size)
 
     def tab_of(self, request: Any) -> Tab:
         return self.tabs.of(getattr(request, "session_hash", None))

@@ -50,12 +50,9 @@ def said(text: Any) -> Shown:
     return {"role": "user", "content": [{"type": "text", "text": text if isinstance(text, str) else str(text or "")}]}
 
 
-def echo(history: Any, turns: int | None = None) -> list[Any] | None:
-    """What a page shows, to be drawn on the same page again: nobody else reads it. None where it is not of text alone,
-    and where it has grown to three times as many turns as `turns` and more: it is to be drawn anew then."""
+def echo(history: Any) -> list[Any] | None:
+    """What a page shows, to be drawn on it again: nobody else reads it. None where it is not of text alone."""
     if not is_text(history):
-        return None
-    if turns is not None and sum(each["role"] == "user" for each in history) >= 3 * turns:
         return None
     # Suggested questions belong to the last message alone.
     return [{**each, "options": None} if each.get("options") else each for each in history]
@@ -91,8 +88,21 @@ def window(turns: Sequence[Turn], language: str, size: int = WINDOW) -> list[Sho
     hidden = len(turns) - size
     if hidden <= 0:
         return conversation(turns, language)
-    note = message("assistant", words.say("chat.earlier", language, turns=hidden), turns[hidden - 1].id, log=_NOTE)
-    return [note, *conversation(turns[hidden:], language)]
+    return [_earlier(hidden, turns[hidden - 1].id, language), *conversation(turns[hidden:], language)]
+
+
+def cut(shown: list[Shown], size: int, hidden: int, language: str) -> tuple[list[Shown], int]:
+    """A window that has grown by turns, and how many come before it: the last `size` once there are three times as
+    many. Reading the conversation for it would take the longer the longer that is."""
+    begins = [at for at, each in enumerate(shown) if each["role"] == "user"]
+    if len(begins) < 3 * size:
+        return shown, hidden
+    at, hidden = begins[-size], hidden + len(begins) - size
+    return [_earlier(hidden, last_named(shown[:at]) or "", language), *shown[at:]], hidden
+
+
+def _earlier(hidden: int, last: str, language: str) -> Shown:
+    return message("assistant", words.say("chat.earlier", language, turns=hidden), last, log=_NOTE)
 
 
 def size_of(history: Any, turns: Sequence[Turn]) -> int:

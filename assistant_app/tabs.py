@@ -15,8 +15,9 @@ _CAPACITY = 10_000
 class Tab:
     """`conversation` is the one it shows. `run`: what it watches. `starting`: a turn is on its way into the store.
     `stopping`: Stop was pressed before there was a run. `window`: how many turns more than usual the page shows,
-    because somebody asked for them. `panels` are those that stand open, and are drawn anew after a turn. `search`:
-    what the side bar was asked for. `zone`: the browser's time zone, in JavaScript's minutes behind UTC.
+    because somebody asked for them. `hidden`: how many come before those; None where it is not known. `panels` are
+    those that stand open, and are drawn anew after a turn. `search`: what the side bar was asked for. `zone`: the
+    browser's time zone, in JavaScript's minutes behind UTC.
     """
 
     conversation: str = ""
@@ -25,6 +26,7 @@ class Tab:
     stopping: bool = False
     gone: bool = False
     window: int = 0
+    hidden: int | None = None
     search: str = ""
     zone: str = ""
     panels: set[str] = field(default_factory=set)

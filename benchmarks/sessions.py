@@ -19,13 +19,14 @@ import tempfile
 import threading
 import time
 import tracemalloc
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.load import WARM_UP, Load, config_of, server  # noqa: E402
+from benchmarks.load import WARM_UP, Load, address_of, config_of, cpu_of, server  # noqa: E402
 from benchmarks.visitor import Connections, Visitor  # noqa: E402
 
 PASTE = 600_000
@@ -102,18 +103,27 @@ def _quiet() -> None:
 
 
 def long_library(last: int) -> dict[str, float]:
-    """CPU of a turn in a ChatSession: the median of 100 turns around the 100th, and of the last 100."""
+    """CPU of a turn in a ChatSession: the median of the 50th to the 150th, and of the last 100.
+
+    They take turns, since this machine's speed changes: what is compared is of the same moment.
+    """
     from assistant.session import ChatSession
     from benchmarks.filling import Instant, prose
 
-    session = ChatSession(Instant())  # type: ignore[arg-type]
-    spent: list[float] = []
-    for number in range(last):
+    def talk(session: ChatSession, number: int) -> float:
         begun = time.thread_time()
         session.send(prose(100, number % 50))
-        spent.append(time.thread_time() - begun)
-    early, late = statistics.median(spent[50:150]), statistics.median(spent[-100:])
-    session.memory.close()
+        return time.thread_time() - begun
+
+    short, long = ChatSession(Instant()), ChatSession(Instant())  # type: ignore[arg-type]
+    for number in range(last - 100):
+        talk(long, number)
+    for number in range(50):
+        talk(short, number)
+    spent = [(talk(short, number), talk(long, number)) for number in range(50, 150)]
+    early, late = (statistics.median(times) for times in zip(*spent, strict=True))
+    short.memory.close()
+    long.memory.close()
     return {
         "library, turn 100, CPU, ms": early * 1000,
         f"library, turn {last:,}, CPU, ms": late * 1000,
@@ -121,27 +131,34 @@ def long_library(last: int) -> dict[str, float]:
     }
 
 
-def long_page(turns: int, rounds: int = 8) -> float:
-    """CPU seconds of the server's process for a turn of one word in a chat of so many turns, the first one left out."""
-    load = Load(sessions=1, history=2 * turns, tokens=1)
-    with server(load) as (process, served):
-        return asyncio.run(_turns(served, process, rounds))
+def long_page(*lengths: int, rounds: int = 30) -> list[float]:
+    """CPU seconds of the server's process for a turn of one word in chats of so many turns, the first one left out.
+
+    Each has a server of its own, and they take turns, as in `long_library`. The mean: what is done now and then counts.
+    """
+    with ExitStack() as stack:
+        started = [stack.enter_context(server(Load(sessions=1, history=2 * turns, tokens=1))) for turns in lengths]
+        return asyncio.run(_turns(started, rounds))
 
 
-async def _turns(served: dict[str, Any], process: Any, rounds: int) -> float:
-    from benchmarks.load import cpu_of
-
-    host, port = served["url"].split("//")[1].strip("/").split(":")
-    owner, conversation = served["visitors"][0]
-    visitor = Visitor(await config_of(host, int(port)), host, int(port), owner=owner, conversation=conversation)
-    await visitor.load()
-    await visitor.submit(WARM_UP)
-    before = cpu_of(process)
-    for _ in range(rounds):
+async def _turns(started: list[Any], rounds: int) -> list[float]:
+    visitors = []
+    for _, served in started:
+        host, port = address_of(served["url"])
+        owner, conversation = served["visitors"][0]
+        visitor = Visitor(await config_of(host, port), host, port, owner=owner, conversation=conversation)
+        await visitor.load()
         await visitor.submit(WARM_UP)
-    spent = cpu_of(process) - before
-    await visitor.close()
-    return spent / rounds
+        visitors.append(visitor)
+    spent: list[list[float]] = [[] for _ in started]
+    for _ in range(rounds):
+        for (process, _), visitor, times in zip(started, visitors, spent, strict=True):
+            before = cpu_of(process)
+            await visitor.submit(WARM_UP)
+            times.append(cpu_of(process) - before)
+    for visitor in visitors:
+        await visitor.close()
+    return [statistics.mean(times) for times in spent]
 
 
 # -- a text of 200 pages -----------------------------------------------------------------------------------------------
@@ -201,8 +218,7 @@ def paste(characters: int = PASTE) -> dict[str, float]:
 
 async def _probe(url: str, stop: threading.Event, stalls: list[float]) -> None:
     """How long a small request takes, again and again: as long as the event loop is busy with something else."""
-    host, port = url.split("//")[1].strip("/").split(":")
-    web = Connections(host, int(port), "a=b")
+    web = Connections(*address_of(url), "a=b")
     while not stop.is_set():
         begun = time.monotonic()
         await web.request("GET", "/gradio_api/app_id")
@@ -217,7 +233,7 @@ def run(quick: bool) -> dict[str, float | str]:
     found: dict[str, float | str] = {}
     found |= live_sessions(50 if quick else 1000)
     found |= long_library(last)
-    early, late = long_page(100), long_page(last)
+    early, late = long_page(100, last)
     found |= {
         "page, turn 100, CPU, ms": early * 1000,
         f"page, turn {last:,}, CPU, ms": late * 1000,

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_mock import MockerFixture
 
 from assistant.messages import Turn
 from assistant.store import StaleConversationError
-from assistant_app import show
+from assistant_app import show, words
 from assistant_app.chatbot import Leaf, drawn, is_text
 from benchmarks.visitor import Visitor
 from tests.visiting import OWNER, page, texts, visit
@@ -108,6 +109,24 @@ def test_a_long_chat_goes_on_in_its_window(tmp_path: Path, monkeypatch: pytest.M
         turns = served.chats.open(f"cookie:{OWNER}", conversation).turns
         assert len(turns) == show.WINDOW + hidden + 1
         assert turns[-1].user == "  one more\n    indented"
+
+
+def test_a_page_with_many_turns_is_cut_without_reading_the_conversation(tmp_path: Path, mocker: MockerFixture) -> None:
+    with page(tmp_path, show.WINDOW + 3) as (served, conversation):
+        reads = mocker.spy(served.chats, "open")
+
+        async def talk(visitor: Visitor) -> None:
+            for _ in range(2 * show.WINDOW):
+                await visitor.submit("more")
+            assert len([each for each in texts(visitor) if each == "more"]) == 2 * show.WINDOW
+            reads.reset_mock()
+            await visitor.submit("and more")
+
+        shown = texts(visit(served, conversation, talk))
+        assert reads.call_count == 0
+        assert shown[0] == words.say("chat.earlier", "en", turns=3 + 2 * show.WINDOW)
+        assert len([each for each in shown if each == "more"]) == show.WINDOW
+        assert "and more" in shown
 
 
 def test_earlier_messages_are_shown_when_they_are_asked_for(tmp_path: Path) -> None:

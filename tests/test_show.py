@@ -90,19 +90,28 @@ def test_the_history_is_read_for_ids_alone() -> None:
         show.last_turn(show.conversation([Turn("x", "X")], "en"), [one, two])
 
 
-def test_a_page_shows_again_what_it_shows_unless_that_is_no_text_or_too_long() -> None:
+def test_a_page_shows_again_what_it_shows_unless_that_is_no_text() -> None:
     turns = [Turn(str(number), "A", "cancelled") for number in range(4)]
     shown = show.conversation(turns, "en")
     assert show.names_all_turns(shown)
     assert show.last_named(shown) == turns[-1].id
-    assert show.echo(shown, 2) == shown
-    assert show.echo(shown, 1) is None
+    assert show.echo(shown) == shown
     assert show.echo([{**shown[0], "options": [{"value": "x"}]}]) == [shown[0] | {"options": None}]
     assert show.echo([{"role": "user", "content": [{"type": "file", "file": {"path": "/etc/passwd"}}]}]) is None
     assert not show.names_all_turns([*shown, show.said("typed a moment ago")])
     for odd in (None, "x", [7], [{"role": "user"}]):
         assert not show.names_all_turns(odd)
         assert show.echo(odd) is None
+
+
+def test_a_window_that_has_grown_is_cut_to_what_it_would_be_anew() -> None:
+    turns = [Turn(str(number), "A", "cancelled") for number in range(9)]
+    for size, hidden in ((1, 0), (1, 6), (2, 3), (3, 0)):
+        grown = show.window(turns, "en", 9 - hidden)
+        assert show.cut(grown, size, hidden, "en") == (show.window(turns, "en", size), 9 - size)
+    grown = show.window(turns, "en", 5)
+    assert show.cut(grown, 2, 4, "en") == (grown, 4), "not before there are three times as many"
+    assert show.cut([], 1, 0, "en") == ([], 0)
 
 
 def test_an_error_is_known_by_its_name_before_its_words() -> None:
