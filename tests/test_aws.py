@@ -374,12 +374,17 @@ def test_an_unknown_authority_is_an_error_that_names_the_variable_and_is_not_ret
 
 
 @both_wires
-def test_a_ca_file_that_is_not_there_is_named(
-    model: str, tls: BedrockServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "content", [None, "", "no certificate", "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n"]
+)
+def test_a_ca_file_that_is_none_is_named(
+    content: str | None, model: str, tls: BedrockServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    missing = str(tmp_path / "missing.pem")
-    set_environment(monkeypatch, {**tls.env, "AWS_CA_BUNDLE": missing})
-    with pytest.raises(AssistantError, match=re.escape(missing)) as caught:
+    file = tmp_path / "authorities.pem"
+    if content is not None:
+        file.write_text(content)
+    set_environment(monkeypatch, {**tls.env, "AWS_CA_BUNDLE": str(file)})
+    with pytest.raises(AssistantError, match=re.escape(str(file))) as caught:
         client_of().complete("hola", model=model)
     assert not caught.value.transient
 

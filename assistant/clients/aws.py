@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AssistantError, CredentialsError, InvalidRequestError
@@ -14,6 +18,9 @@ from ..messages import Notice
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
     from botocore.session import Session
+
+# The first one of a file. OpenSSL knows other kinds beside CERTIFICATE, TRUSTED CERTIFICATE for one.
+_CERTIFICATE = re.compile(r"-----BEGIN ([A-Z0-9 ]*CERTIFICATE)-----.*?-----END \1-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,15 +195,23 @@ class AwsSetup:
         configured = self.session().get_config_variable("ca_bundle")
         found = configured or next((os.environ[name] for name in names if os.environ.get(name)), None)
         if found:
-            try:
-                ssl.create_default_context(cafile=found)
-            except OSError as error:
-                raise InvalidRequestError(
-                    f"The certificates in {found} can't be read: {error}",
-                    hint="Check AWS_CA_BUNDLE and SSL_CERT_FILE.",
-                    code="setup",
-                ) from error
+            with _readable(found):
+                # The first one alone: all of a usual file take OpenSSL a tenth of the way to the first word, and boto3
+                # reads them again.
+                first = _CERTIFICATE.search(Path(found).read_text("latin-1"))
+                if first is None:
+                    raise OSError("there are none in it")
+                if first[1] == "CERTIFICATE":
+                    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=first[0])
         return found
+
+    def tls(self) -> ssl.SSLContext | bool:
+        """The same for httpx. Raises as `ca_bundle` does."""
+        found = self.ca_bundle()
+        if not found:
+            return True
+        with _readable(found):
+            return ssl.create_default_context(cafile=found)
 
     def proxy(self, url: str) -> str | None:
         """The proxy on the way to `url`, or None: HTTPS_PROXY, HTTP_PROXY and NO_PROXY by boto3's rules.
@@ -276,6 +291,19 @@ class AwsSetup:
             return (token,) if token else tuple(self.credentials().get_frozen_credentials())
         except (AssistantError, BotoCoreError):
             return None
+
+
+@contextmanager
+def _readable(certificates: str) -> Iterator[None]:
+    """What goes wrong with a file of certificates, in words."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidRequestError(
+            f"The certificates in {certificates} can't be read: {error}",
+            hint="Check AWS_CA_BUNDLE and SSL_CERT_FILE.",
+            code="setup",
+        ) from error
 
 
 def _ignores_endpoints() -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import ssl
 import threading
 import time
 from binascii import a2b_base64
@@ -65,11 +64,10 @@ class ClaudeWire:
 
         setup = self._setup
         token = setup.bearer_token
-        bundle = setup.ca_bundle()
         url = setup.runtime_url()
         http_client = anthropic.DefaultHttpxClient(
             auth=None if token else _signer(setup),
-            verify=ssl.create_default_context(cafile=bundle) if bundle else True,
+            verify=setup.tls(),
             # As boto3 takes it from the environment, so that both wires go the same way.
             proxy=setup.proxy(url),
             trust_env=False,
