@@ -393,6 +393,7 @@ def summary(load: Load, heard: list[Heard], cpu: float, seconds: float) -> dict[
     errors = [each.error for each in heard if each.error]
     return {
         "sessions": load.sessions,
+        "processes": load.processes,
         "history": load.history,
         "slowest": min(speeds),
         "speed": statistics.median(speeds),

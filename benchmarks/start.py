@@ -89,7 +89,8 @@ from chatlas import ChatBedrockAnthropic
 chat = ChatBedrockAnthropic(
     model="{CLAUDE}", aws_region="us-east-1", base_url=os.environ["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"]
 )
-for text in chat.stream("hola"):
+# Bedrock refuses the version that the SDK sends by itself for this model.
+for text in chat.stream("hola", kwargs={{"extra_body": {{"anthropic_version": "bedrock-2023-05-31"}}}}):
     print(text, end="", flush=True)
 """
 # name: (wire, package, script)
