@@ -77,23 +77,22 @@
     },
   };
 
-  // What was typed and attached outlives a reload of this conversation: Gradio does one by itself when a lost server is
-  // back. So does what was sent and did not become a turn: `asked`, the text and the turn which it was to follow. Of
-  // what is attached the server is told in which `session` it waits.
-  const DRAFT = "assistant-draft";
+  // What was typed and attached waits in its conversation, over a reload (Gradio does one by itself when a lost server is
+  // back) and a look at others. So does what was sent and did not become a turn: `asked`, the text and the turn which it
+  // was to follow. Of what is attached the server is told in which `session` it waits.
+  const DRAFT = "assistant-draft-";
   let asked = {};
   const lastTurn = (chat) => (chat || []).findLast((each) => each.role === "user")?.metadata?.id ?? null;
   addEventListener("pagehide", () => {
     const session = document.querySelector("#chips .chips")?.dataset.session;
-    const draft = { of: shownConversation(), text: box()?.value || "", asked, session };
-    sessionStorage.setItem(DRAFT, JSON.stringify(draft));
+    const draft = { text: box()?.value || "", asked, session };
+    sessionStorage.setItem(draftKey(), JSON.stringify(draft));
   });
-  const leftDraft = () => {
-    const draft = JSON.parse(sessionStorage.getItem(DRAFT) || "{}");
-    return draft.of === shownConversation() ? draft : {};
-  };
+  const draftKey = () => DRAFT + shownConversation();
+  const leftDraft = () => JSON.parse(sessionStorage.getItem(draftKey()) || "{}");
   const restoreDraft = (chat) => {
     const draft = leftDraft();
+    sessionStorage.removeItem(draftKey());
     const lost = draft.asked?.text && draft.asked.after === lastTurn(chat) ? draft.asked.text : "";
     const text = draft.text || lost;
     const area = box();

@@ -259,6 +259,13 @@ def test_a_reload_keeps_the_conversation_and_goes_on_with_a_running_reply(
     page.fill(BOX, "half a thought")
     page.reload()
     expect(page.locator(BOX)).to_have_value("half a thought")
+    # It waits there while another conversation is looked at.
+    here = page.url
+    page.goto(here.split("?")[0])
+    loaded(page)
+    expect(page.locator(BOX)).to_have_value("")
+    page.goto(here)
+    expect(page.locator(BOX)).to_have_value("half a thought")
     expect(page.locator(BOT, has_text="three")).to_be_visible()
     turn(page, client, "Fine", "Good.")
     assert texts(page, USER) == ["Count", "Again", "Fine"]
