@@ -92,6 +92,11 @@ def title_of(text: str, limit: int = 60) -> str:
     return cut.rstrip(",.;: ") + "…"
 
 
+def first_title(turn: Turn) -> str:
+    """What a conversation is called until the model has a title for it: what it begins with."""
+    return title_of(turn.user) or (turn.documents[0].name if turn.documents else "")
+
+
 def clean_text(text: str) -> str:
     """The text as a database takes it: browsers and models send halves of characters, PostgreSQL takes no NUL."""
     return repaired(text).replace("\0", "\ufffd")

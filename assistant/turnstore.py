@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .database import Database
 from .messages import Notice, Turn
-from .stored import Begun, ConversationNotFoundError, Growth, clean_text, title_of
+from .stored import Begun, ConversationNotFoundError, Growth, clean_text, first_title
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -77,7 +77,7 @@ class TurnStore(Database):
                 return begun
             if after is None:
                 untitled = (t.c.id == conversation_id) & (t.c.owner == owner) & (t.c.title == "")
-                tx.execute(t.update().where(untitled).values(self._titled(_title(clean))))
+                tx.execute(t.update().where(untitled).values(self._titled(first_title(clean))))
         return begun
 
     def resume_turn(
@@ -290,10 +290,6 @@ def clean_turn(turn: Turn) -> Turn:
 def _clean_data(data: Any) -> Any:
     """Plain data as a database takes it: a notice may quote anything."""
     return json.loads(clean_text(json.dumps(data, ensure_ascii=False, default=str)).replace("\\u0000", "\\ufffd"))
-
-
-def _title(turn: Turn) -> str:
-    return title_of(turn.user) or (turn.documents[0].name if turn.documents else "")
 
 
 def not_found() -> ConversationNotFoundError:

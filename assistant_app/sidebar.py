@@ -20,6 +20,7 @@ from assistant import exchange
 from assistant.chats import Chats, ConversationSummary
 from assistant.errors import AssistantError
 from assistant.messages import new_id
+from assistant.stored import first_title
 
 from . import show, words
 from .figures import number
@@ -65,11 +66,14 @@ class Sidebar:
         return {"top": _top(language), "entries": entries, "data": data, "zone": zone}
 
     async def after_turn(self, conversation: str, request: Any, first: bool) -> dict[str, Any]:
-        """The list as it is now. After a `first` turn, `untitled`: its title, which a model may be replacing."""
-        owner = owner_of(request)
-        drawn = {"fresh": await self._found(conversation, self.tabs.of(request.session_hash).zone, request)}
+        """The list as it is now. After a `first` turn, `untitled`: its title, if a model may still be replacing it."""
+        drawn: dict[str, Any] = {}
         if first and self.chats.titles and conversation:
-            drawn["untitled"] = f"{new_id()} {(await asyncio.to_thread(self.chats.open, owner, conversation)).title}"
+            # Before the list: a title that comes between the two is in it, and looked for in vain no longer.
+            opened = await asyncio.to_thread(self.chats.open, owner_of(request), conversation)
+            if opened.turns and opened.title == first_title(opened.turns[0]):
+                drawn["untitled"] = f"{new_id()} {opened.title}"
+        drawn["fresh"] = await self._found(conversation, self.tabs.of(request.session_hash).zone, request)
         return drawn
 
     async def follow(self, conversation: str, untitled: str, request: gr.Request) -> AsyncGenerator[Any, None]:

@@ -82,6 +82,18 @@ def test_what_is_searched_for_now_is_what_is_drawn(chats: Chats) -> None:
     asyncio.run(scenario())
 
 
+def test_a_title_is_looked_out_for_until_there_is_one(chats: Chats) -> None:
+    owner, side = owner_of(request_of()), Sidebar(chats, Tabs())
+    chats.titles = True
+    id = said(chats, owner, "apples")
+    assert asyncio.run(side.after_turn(id, request_of(), True))["untitled"].endswith(" apples")
+    assert "untitled" not in asyncio.run(side.after_turn(id, request_of(), False))
+    chats.store.suggest_title(owner, id, "All about fruit")
+    drawn = asyncio.run(side.after_turn(id, request_of(), True))
+    assert "All about fruit" in drawn["fresh"]
+    assert "untitled" not in drawn
+
+
 def test_a_title_that_comes_late_is_drawn(chats: Chats, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sidebar, "TITLE_LOOK", 0.01)
     owner = owner_of(request_of())
