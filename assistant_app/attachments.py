@@ -112,14 +112,17 @@ class Waiting:
             self._tabs.pop(place, None)
 
     def leave(self, place: Place) -> None:
-        """The page was closed, or is being loaded anew: what waits there can still be moved for a while."""
+        """The page was closed, or is being loaded anew: what waits there can still be brought along for a while."""
         if place in self._tabs:
             self._tabs.move_to_end(place, last=False)
             asyncio.get_running_loop().call_later(self._left, self._tabs.pop, place, None)
 
-    def move(self, session: str, place: Place) -> bool:
-        """Brings along what waited in an earlier tab of the same owner. False where nothing does any more."""
-        held = self._tabs.pop((place[0], session), None)
+    def bring(self, session: str, place: Place) -> bool:
+        """To a page of the same owner what waits in its earlier one. False where nothing does any more.
+
+        It stays there, too: a page that is loaded twice in a row may not have heard the first time.
+        """
+        held = self.of((place[0], session))
         if held:
             self.add(place, held.values())
         return bool(held)

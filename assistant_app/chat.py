@@ -182,7 +182,7 @@ class Chat(Drawing):
             notice = explained(error, language)
         if not notice and opened.temporary:
             notice = words.say("side.temporary.info", language)
-        if left and not self.waiting.move(left, place_of(request)) and not notice:
+        if left and not self.waiting.bring(str(left), place_of(request)) and not notice:
             notice = words.say("attach.gone", language)
         tab = self.tab_of(request)
         tab.conversation = opened.id

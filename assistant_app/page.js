@@ -84,6 +84,8 @@
   let asked = {};
   const lastTurn = (chat) => (chat || []).findLast((each) => each.role === "user")?.metadata?.id ?? null;
   addEventListener("pagehide", () => {
+    // What the last page left is still to be restored.
+    if (!("loaded" in document.documentElement.dataset) && !box()?.value) return;
     const session = document.querySelector("#chips .chips")?.dataset.session;
     const draft = { text: box()?.value || "", asked, session };
     sessionStorage.setItem(draftKey(), JSON.stringify(draft));

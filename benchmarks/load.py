@@ -430,11 +430,13 @@ def missed(result: dict[str, Any]) -> list[str]:
 
 
 def row(name: str, result: dict[str, Any]) -> str:
-    return (
+    text = (
         f"| {name} | {result['sessions']} | {result['history']} | {result['slowest']:.0f} / {result['speed']:.0f} "
         f"| {result['lag_p50']:.2f} / {result['lag_p95']:.2f} | {result['first_p50']:.2f} / {result['first_p95']:.2f} "
         f"| {result['errors']} | {result['busy']:.0%} | {result['cpu_turn'] * 1000:.0f} |"
     )
+    # Of visitors who heard nothing.
+    return text.replace("nan / nan", "–")
 
 
 HEADER = (

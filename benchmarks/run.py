@@ -157,26 +157,28 @@ _WORDS = {
         "| the page with | visitors | slowest, tokens/s | lag p95, s | first text p95, s |",
         "chats of {} messages",
         "two processes",
+        "not finished",
     ),
     "es": (
         "| la página con | visitas | la más lenta, tokens/s | retraso p95, s | primer texto p95, s |",
         "chats de {} mensajes",
         "dos procesos",
+        "sin terminar",
     ),
 }
 
 
 def short_table(loads: dict[str, dict[str, Any]], language: str) -> str:
-    head, chats, two = _WORDS[language]
+    head, chats, two, unfinished = _WORDS[language]
     lines = [head, "|---|---:|---:|---:|---:|"]
     for name, found in loads.items():
         if name == WIRE:
             continue
         page = ", ".join([name.split(",")[0], *([two] if found["processes"] > 1 else [])])
-        lines.append(
-            f"| {page}, {chats.format(found['history'])} | {found['sessions']} "
-            f"| {found['slowest']:.0f} | {found['lag_p95']:.2f} | {found['first_p95']:.2f} |"
-        )
+        measured = f"{found['slowest']:.0f} | {found['lag_p95']:.2f} | {found['first_p95']:.2f}"
+        if found["errors"]:
+            measured = f"{unfinished} | – | –"
+        lines.append(f"| {page}, {chats.format(found['history'])} | {found['sessions']} | {measured} |")
     return "\n".join(lines)
 
 
@@ -201,6 +203,9 @@ def draw(loads: dict[str, dict[str, Any]]) -> None:
         axis.axvline(bar, color="black", linestyle=":", linewidth=1)
         axis.set_title(title, fontsize=10)
         axis.tick_params(labelsize=8)
+        for at, found in enumerate(loads.values()):
+            if found["errors"]:
+                axis.text(0.02, at, "not finished", transform=axis.get_yaxis_transform(), va="center", fontsize=8)
     axes[0].invert_yaxis()
     figure.tight_layout()
     figure.savefig(PICTURE, dpi=110)

@@ -123,16 +123,16 @@ def test_what_waits_is_the_tab_s_own_and_bounded() -> None:
 def test_what_waits_follows_its_owner_to_the_next_page_for_a_while() -> None:
     one = Document.from_text("123456")
 
-    async def left_and_moved(left: float) -> list[bool]:
+    async def left_and_brought(left: float) -> list[bool]:
         waiting = Waiting(left=left)
         waiting.add(("ana", "a"), [one])
         waiting.leave(("ana", "a"))
         # Whatever is due by now has run.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        moved = [waiting.move("a", ("eva", "b")), waiting.move("a", ("ana", "b")), waiting.move("a", ("ana", "c"))]
-        assert bool(waiting.of(("ana", "b"))) == moved[1]
-        return moved
+        brought = [waiting.bring("a", place) for place in (("eva", "b"), ("ana", "b"), ("ana", "c"))]
+        assert bool(waiting.of(("ana", "b"))) == brought[1]
+        return brought
 
-    assert asyncio.run(left_and_moved(600)) == [False, True, False]
-    assert asyncio.run(left_and_moved(-1)) == [False, False, False]
+    assert asyncio.run(left_and_brought(600)) == [False, True, True], "to a page that is loaded twice in a row, too"
+    assert asyncio.run(left_and_brought(-1)) == [False, False, False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,11 @@ def test_the_report_is_written_where_the_marks_are(
     assert readme.startswith("a\n<!-- benchmarks -->\n| the page")
     assert readme.endswith("|\n<!-- /benchmarks -->\nb\n")
     assert "**Missed:** one bar" in (tmp_path / "b.md").read_text()
+    nothing = {**loaded, "errors": 3, "lag_p50": math.nan, "lag_p95": math.nan, "processes": 2}
+    assert "| plain, dos procesos, chats de 30 mensajes | 3 | sin terminar | – | – |" in run.short_table(
+        {"plain, few": nothing}, "es"
+    )
+    assert "nan" not in load.row("plain", nothing)
     assert (tmp_path / "b.png").stat().st_size > 1000
     json.dumps(loaded)
 
