@@ -70,7 +70,7 @@ class SummaryBufferMemory(BaseMemory):
     A summary is asked for on a background thread, one for the whole process: `add_turn` and `context` never wait for it
     and never fail because of it. Until a checked answer replaces summary and turns, in one step, those turns are still
     sent word for word. A failure changes nothing; it is tried again after 1, 2, 4, … up to 32 further turns, with half
-    as much at once each time.
+    as much at once each time, down to the limit.
 
     Safe under threads. Pinned documents do not count against the limit (see `pin`).
     """
@@ -316,8 +316,9 @@ class SummaryBufferMemory(BaseMemory):
         """For the worker: the request to make now."""
         budget = self._budget()
         with self._idle:
-            # With half of it after each failure: a short summary of very much is refused, and may be all there is.
-            step = replace(budget, batch=budget.batch >> self._failures)
+            # With half of it after each failure: a short summary of very much is refused, and may be all there is. Not
+            # with ever less: a summary is refused, too, where it is longer than what it would replace.
+            step = replace(budget, batch=max(budget.batch >> self._failures, min(budget.limit, budget.batch)))
             wanted = plan(self._turns, self._marks.size, step) if self._busy and not self._closed else None
             if wanted is None:
                 self._busy = False

@@ -20,9 +20,11 @@ def saved_memory(session: ChatSession, turn_id: str) -> dict[str, Any] | None:
     try:
         state = session.memory.to_dict()
         pins = state.get("pinned", ())
-        # Of the turns that brought them alone: a conversation may have thousands of others.
+        # Of the turns that brought them alone, where that is known: a conversation may have thousands of others.
         owners = {turn for pin in pins for turn in pin["owners"]}
-        known = _documents((turn for turn in session.transcript if turn.id in owners) if owners else (), session.memory)
+        of_all = any(not pin["owners"] for pin in pins)
+        turns = [turn for turn in session.transcript if of_all or turn.id in owners] if pins else []
+        known = _documents(turns, session.memory)
         for pin in pins:
             if pin["document"]["id"] in known:
                 # Megabytes, once for each turn.

@@ -92,6 +92,7 @@ class Waiting:
         self._tabs: OrderedDict[Place, dict[str, Document]] = OrderedDict()
         self._memory = memory
         self._left = left
+        self._leaving: dict[Place, asyncio.TimerHandle] = {}
 
     def of(self, place: Place) -> dict[str, Document]:
         """The documents of a tab by their ids."""
@@ -100,6 +101,7 @@ class Waiting:
     def add(self, place: Place, documents: Iterable[Document]) -> None:
         held = self._tabs.setdefault(place, {})
         self._tabs.move_to_end(place)
+        self._stay(place)
         held.update((each.id, each) for each in documents)
         while len(self._tabs) > 1 and self._size() > self._memory:
             self._tabs.popitem(last=False)
@@ -114,8 +116,18 @@ class Waiting:
     def leave(self, place: Place) -> None:
         """The page was closed, or is being loaded anew: what waits there can still be brought along for a while."""
         if place in self._tabs:
-            self._tabs.move_to_end(place, last=False)
-            asyncio.get_running_loop().call_later(self._left, self._tabs.pop, place, None)
+            self._stay(place)
+            self._leaving[place] = asyncio.get_running_loop().call_later(self._left, self._forget, place)
+
+    def _stay(self, place: Place) -> None:
+        # Gradio takes a page for closed whose connection broke: it may be heard of again.
+        timer = self._leaving.pop(place, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _forget(self, place: Place) -> None:
+        self._leaving.pop(place, None)
+        self._tabs.pop(place, None)
 
     def bring(self, session: str, place: Place) -> bool:
         """To a page of the same owner what waits in its earlier one. False where nothing does any more.
@@ -137,6 +149,7 @@ class Waiting:
 
     def shown(self, place: Place, language: str) -> tuple[str, str]:
         """Chips and ids of what waits in a tab."""
+        self._stay(place)
         held = self.of(place)
         return chips(held.values(), language, session=place[1] or ""), " ".join(held)
 

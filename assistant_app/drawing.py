@@ -133,7 +133,8 @@ class Drawing:
         Gradio's page takes the last one alone.
         """
         language = words.reader(request)
-        lock: Any = locked(unsent)
+        # Of the page until now: its box, and the files that went along.
+        begun: dict[str, Any] = {"textbox": locked(unsent), **self.waits(request)}
         before = still([*before, show.message("user", show.user_text(run.turn), run.turn_id)])
         growing, text = Growing(TURN.index("chat")), ""
         try:
@@ -146,8 +147,8 @@ class Drawing:
                     growing.settle()
                     shown, text = [*before, *show.live(update, language)], grown
                     if not update.done:
-                        yield frame(chat=shown, textbox=lock)
-                        lock = None
+                        yield frame(chat=shown, **begun)
+                        begun = {}
                         continue
                     # All at once: while a listener that draws the chat runs, Gradio disables the chat's buttons, and a
                     # click on them would be lost.

@@ -46,7 +46,7 @@
     send(text, chat, id) {
       const [, notice, goOn] = this.begin(id);
       asked = { text, after: lastTurn(chat) };
-      return [[...(chat || []), said(text)], update({ ...locked, value: "" }), text, "send", notice, goOn, ""];
+      return [[...(chat || []), said(text)], update({ ...locked, value: "" }), text, "send", notice, goOn];
     },
     // The last message again; its id says which turn is meant.
     retry(chat, id) {
@@ -56,7 +56,7 @@
       while (at > 0 && messages[at].role !== "user") at -= 1;
       const text = textOf(messages[at]?.content);
       const shown = [...messages.slice(0, at), said(text, messages[at]?.metadata)];
-      return [shown, box, text, "retry", notice, goOn, update()];
+      return [shown, box, text, "retry", notice, goOn];
     },
     named(id) {
       if (id) address((query) => query.set("c", id));
@@ -71,8 +71,8 @@
     failed: () => [update({ interactive: true, submit_btn: true, stop_btn: false }), words.failed],
     loaded(id, chat) {
       restoreDraft(chat);
-      // The address named a conversation that is not there.
-      address((query) => { if (query.has("c") && query.get("c") !== id) query.delete("c"); });
+      // The address named a conversation that is not there. A temporary chat has none yet.
+      address((query) => { if (![null, id, "__TEMPORARY__"].includes(query.get("c"))) query.delete("c"); });
       document.documentElement.dataset.loaded = id;
     },
   };
@@ -83,23 +83,34 @@
   const DRAFT = "assistant-draft-";
   let asked = {};
   const lastTurn = (chat) => (chat || []).findLast((each) => each.role === "user")?.metadata?.id ?? null;
-  addEventListener("pagehide", () => {
-    // What the last page left is still to be restored.
-    if (!("loaded" in document.documentElement.dataset) && !box()?.value) return;
-    const session = document.querySelector("#chips .chips")?.dataset.session;
-    const draft = { text: box()?.value || "", asked, session };
-    sessionStorage.setItem(draftKey(), JSON.stringify(draft));
-  });
   const draftKey = () => DRAFT + shownConversation();
   const leftDraft = () => JSON.parse(sessionStorage.getItem(draftKey()) || "{}");
+  const joined = (...texts) => texts.filter(Boolean).join("\n");
+  let forgetting = false;
+  addEventListener("pagehide", () => {
+    if (forgetting) return;
+    // What the last page left, where this one has not come to restore it.
+    const left = "loaded" in document.documentElement.dataset ? {} : leftDraft();
+    const draft = {
+      text: joined(left.text, box()?.value),
+      asked: asked.text ? asked : left.asked,
+      session: document.querySelector("#chips .chips")?.dataset.session || left.session,
+    };
+    sessionStorage.setItem(draftKey(), JSON.stringify(draft));
+  });
+  // The next one at this browser may be somebody else.
+  const forgetDrafts = () => {
+    forgetting = true;
+    Object.keys(sessionStorage).filter((key) => key.startsWith(DRAFT)).forEach((key) => sessionStorage.removeItem(key));
+  };
+  document.addEventListener("click", (event) => { if (event.target.closest?.('a[href="logout"]')) forgetDrafts(); });
   const restoreDraft = (chat) => {
     const draft = leftDraft();
     sessionStorage.removeItem(draftKey());
     const lost = draft.asked?.text && draft.asked.after === lastTurn(chat) ? draft.asked.text : "";
-    const text = draft.text || lost;
     const area = box();
-    if (!text || !area || area.value) return;
-    area.value = text;
+    if (!area || !(draft.text || lost)) return;
+    area.value = joined(draft.text || lost, area.value);
     area.dispatchEvent(new Event("input", { bubbles: true }));
   };
 

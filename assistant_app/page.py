@@ -21,6 +21,7 @@ from .light import Page, building
 from .panels import NOW as _NOW
 from .panels import QUIET as _QUIET
 from .settings import NAMES
+from .show import TEMPORARY
 from .sidebar import Sidebar
 
 _T = words.i18n()
@@ -308,7 +309,7 @@ _TURN: dict[str, Any] = {**_QUIET, "trigger_mode": "multiple"}
 def _wire_turns(chat: Chat, parts: Parts) -> None:
     """Each begins in the browser, where the text box is locked at once, and is one request: see Interface."""
     chatbot, textbox, turn = parts.interface.chatbot, parts.interface.textbox, parts.of(TURN)
-    begins = [chatbot, textbox, parts.sent, parts.intent, parts.notice, parts.go_on, parts.attach.chips]
+    begins = [chatbot, textbox, parts.sent, parts.intent, parts.notice, parts.go_on]
     for listen, js in (
         (textbox.submit, "(text, chat, id) => assistantPage.send(text, chat, id)"),
         (chatbot.retry, "(text, chat, id) => assistantPage.retry(chat, id)"),
@@ -345,7 +346,13 @@ def head() -> str:
         }
         for language in words.LANGUAGES
     }
-    values = {"LABELS": _json(labels), "LONG_TEXT": LONG_TEXT, "MAX_FILE": MAX_FILE, "ENDINGS": ",".join(ENDINGS)}
+    values = {
+        "LABELS": _json(labels),
+        "LONG_TEXT": LONG_TEXT,
+        "MAX_FILE": MAX_FILE,
+        "ENDINGS": ",".join(ENDINGS),
+        "TEMPORARY": TEMPORARY,
+    }
     script = _JS
     for name, value in values.items():
         script = script.replace(f"__{name}__", str(value))

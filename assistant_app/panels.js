@@ -108,7 +108,11 @@ const actions = {
   delete: (button) => act({ do: "delete", id: button.dataset.id }),
   export: (button) => act({ do: "export", id: button.dataset.id, format: button.dataset.format }),
   import: (button) => pick(button),
-  forget_all: (button) => { if (confirm(button.dataset.confirm)) act({ do: "forget_all" }); },
+  forget_all: (button) => {
+    if (!confirm(button.dataset.confirm)) return;
+    forgetDrafts();
+    act({ do: "forget_all" });
+  },
   detach: (button) => ask("detach", button.dataset.id),
   unpin: (button) => ask("unpin", button.dataset.id),
 };

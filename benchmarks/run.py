@@ -176,7 +176,7 @@ def short_table(loads: dict[str, dict[str, Any]], language: str) -> str:
             continue
         page = ", ".join([name.split(",")[0], *([two] if found["processes"] > 1 else [])])
         measured = f"{found['slowest']:.0f} | {found['lag_p95']:.2f} | {found['first_p95']:.2f}"
-        if found["errors"]:
+        if found["errors"] == found["sessions"]:
             measured = f"{unfinished} | – | –"
         lines.append(f"| {page}, {chats.format(found['history'])} | {found['sessions']} | {measured} |")
     return "\n".join(lines)
@@ -204,7 +204,7 @@ def draw(loads: dict[str, dict[str, Any]]) -> None:
         axis.set_title(title, fontsize=10)
         axis.tick_params(labelsize=8)
         for at, found in enumerate(loads.values()):
-            if found["errors"]:
+            if found["errors"] == found["sessions"]:
                 axis.text(0.02, at, "not finished", transform=axis.get_yaxis_transform(), va="center", fontsize=8)
     axes[0].invert_yaxis()
     figure.tight_layout()

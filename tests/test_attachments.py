@@ -134,5 +134,15 @@ def test_what_waits_follows_its_owner_to_the_next_page_for_a_while() -> None:
         assert bool(waiting.of(("ana", "b"))) == brought[1]
         return brought
 
+    async def heard_of_again() -> bool:
+        waiting = Waiting(left=-1)
+        waiting.add(("ana", "a"), [one])
+        waiting.leave(("ana", "a"))
+        waiting.shown(("ana", "a"), "en")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return bool(waiting.of(("ana", "a")))
+
+    assert asyncio.run(heard_of_again())
     assert asyncio.run(left_and_brought(600)) == [False, True, True], "to a page that is loaded twice in a row, too"
     assert asyncio.run(left_and_brought(-1)) == [False, False, False]

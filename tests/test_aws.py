@@ -375,7 +375,14 @@ def test_an_unknown_authority_is_an_error_that_names_the_variable_and_is_not_ret
 
 @both_wires
 @pytest.mark.parametrize(
-    "content", [None, "", "no certificate", "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n"]
+    "content",
+    [
+        None,
+        "",
+        "no certificate",
+        "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\nbm9ñZQ==\n-----END CERTIFICATE-----\n",
+    ],
 )
 def test_a_ca_file_that_is_none_is_named(
     content: str | None, model: str, tls: BedrockServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -386,6 +393,20 @@ def test_a_ca_file_that_is_none_is_named(
     set_environment(monkeypatch, {**tls.env, "AWS_CA_BUNDLE": str(file)})
     with pytest.raises(AssistantError, match=re.escape(str(file))) as caught:
         client_of().complete("hola", model=model)
+    assert not caught.value.transient
+
+
+@both_wires
+def test_a_damaged_certificate_behind_a_good_one_is_not_tried_again(
+    model: str, tls: BedrockServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "authorities.pem"
+    bad = "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n"
+    file.write_text(Path(str(tls.ca_file)).read_text() + bad)
+    set_environment(monkeypatch, {**tls.env, "AWS_CA_BUNDLE": str(file)})
+    with pytest.raises(AssistantError, match=r"X509|can't be read") as caught:
+        client_of().complete("hola", model=model)
+    assert "AWS_CA_BUNDLE" in caught.value.hint
     assert not caught.value.transient
 
 

@@ -340,6 +340,9 @@ def test_what_was_sent_in_vain_comes_back_into_the_box(
 ) -> None:
     page = open_page()
     turn(page, client, "Hello", "Hi.")
+    notes = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"The code is 1234."}
+    page.locator("#attachments input[type=file]").set_input_files([notes])  # type: ignore[list-item]
+    expect(page.locator("#chips .chip-name")).to_have_count(1)
     if arrives:
         send(page, "Are you there?")
         client.next().say("Yes")
@@ -355,6 +358,7 @@ def test_what_was_sent_in_vain_comes_back_into_the_box(
     loaded(page)
     expect(page.locator(USER)).to_have_count(2 if arrives else 1)
     expect(page.locator(BOX)).to_have_value("" if arrives else "Are you there?")
+    expect(page.locator("#chips .chip-name")).to_have_count(0 if arrives else 1)
 
 
 def test_a_page_from_before_a_restart_can_still_be_used(

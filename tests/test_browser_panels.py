@@ -51,8 +51,14 @@ def file(name: str, data: bytes, kind: str = "text/plain") -> dict[str, Any]:
     return {"name": name, "mimeType": kind, "buffer": data}
 
 
-def answered(status: int, detail: str) -> Callable[[Route], None]:
-    return lambda route: route.fulfill(status=status, body=json.dumps({"detail": detail}))
+def answered(page: Page, status: int, detail: str) -> Callable[[Route], None]:
+    """For an upload, once the page has said that it is under way."""
+
+    def answer(route: Route) -> None:
+        page.locator("#uploading").wait_for()
+        route.fulfill(status=status, body=json.dumps({"detail": detail}))
+
+    return answer
 
 
 def uploads() -> set[Path]:
@@ -127,7 +133,7 @@ def test_a_message_waits_for_files_on_their_way_and_a_refused_upload_is_said(
         (502, "", "failed", 0),
     ):
         page.unroute_all()
-        page.route(UPLOAD, answered(status, detail))
+        page.route(UPLOAD, answered(page, status, detail))
         attach(page, file("more.txt", b"more"))
         expect(page.locator(".toast-body")).to_contain_text(words.say(f"attach.{key}", "es", number=number))
     expect(page.locator("#uploading")).to_have_count(0)

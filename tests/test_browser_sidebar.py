@@ -164,9 +164,11 @@ def test_all_data_is_deleted_only_when_it_is_confirmed(
     page.get_by_text("Your data").click()
     answer(False)
     expect(page.locator(f"{ENTRY} a")).to_have_count(1)
+    page.fill(BOX, "half a thought")
     answer(True)
     expect(page.locator(TOAST)).to_contain_text("All your data was deleted.")
     expect(page.get_by_text("Nothing here yet.")).to_be_visible()
+    assert "half a thought" not in page.evaluate("JSON.stringify(sessionStorage)")
     assert "can't be undone" in asked[0]
 
 
@@ -197,6 +199,9 @@ def test_another_owner_s_conversations_can_t_be_touched(
 def test_a_temporary_chat_is_listed_nowhere(open_page: OpenPage, client: ScriptedClient, served: Served) -> None:
     page = open_page()
     page.get_by_role("link", name="Temporary chat").click()
+    expect(page.get_by_text("This chat is temporary")).to_be_visible()
+    expect(page.locator("html[data-loaded]")).to_be_visible()
+    page.reload()
     expect(page.get_by_text("This chat is temporary")).to_be_visible()
     expect(page.locator("html[data-loaded]")).to_be_visible()
     turn(page, client, "My secret", "I will forget it.")

@@ -278,6 +278,21 @@ def test_after_an_outage_much_is_folded_in_smaller_steps_where_its_short_summary
     assert memory.tokens.summary + memory.tokens.kept <= 1000
 
 
+def test_after_a_long_outage_short_turns_are_folded_into_ordinary_summaries() -> None:
+    client = Summarizer(failing=1.0)
+    client.answer = lambda prompt: f"{FILLER * 2}Hablaron de lo de siempre, y de nada más."
+    memory = SummaryBufferMemory(client, max_token_limit=1000)
+    for number in range(200):
+        memory.add_turn(f"Recuerda lo de siempre, el número {number}.", "Claro, lo anoto.", id=f"t{number}")
+        assert memory.flush(PATIENCE)
+    client.failing = 0
+    for number in range(200, 300):
+        memory.add_turn(f"Recuerda lo de siempre, el número {number}.", "Claro, lo anoto.", id=f"t{number}")
+        assert memory.flush(PATIENCE)
+    assert memory.problem is None
+    assert memory.tokens.summary + memory.tokens.kept <= 1000
+
+
 def test_a_summary_at_its_cap_is_condensed() -> None:
     client = Summarizer()
     client.answer = lambda prompt: (FILLER * (5 if "condense it" in prompt else 13)).strip()

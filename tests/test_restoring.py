@@ -8,6 +8,8 @@ import pytest
 
 from assistant.documents import Document
 from assistant.memory import SummaryBufferMemory
+from assistant.messages import Turn
+from assistant.restoring import restored_session, saved_memory
 from assistant.session import ChatSession
 from tests.places import END, LEASE, Gate, Place, Scripted, say
 
@@ -52,6 +54,17 @@ def test_summary_and_pins_come_back_with_the_session(place: Place) -> None:
     assert memory.summary == "They read a scan."
     assert memory.max_token_limit == 64
     assert memory.pinned == (document,)
+
+
+def test_a_document_of_a_turn_without_a_reply_is_not_saved_with_every_state(place: Place) -> None:
+    client = cast(Any, Scripted())
+    document = Document("scan.pdf", "pdf", b"%PDF" * 10_000)
+    turns = [Turn("read this", None, "error", documents=(document,)), Turn("and?", "ok", "end_turn")]
+    session = restored_session(lambda: ChatSession(client), turns, None)
+    assert session.memory.pinned == (document,)
+    state = saved_memory(session, turns[-1].id)
+    assert len(str(state)) < 2000
+    assert restored_session(lambda: ChatSession(client), turns, state).memory.pinned == (document,)
 
 
 @pytest.mark.parametrize("memory", ["NULL", "'{}'", """'{"turn": "x", "state": {"version": 99}}'"""])

@@ -198,7 +198,7 @@ class AwsSetup:
             with _readable(found):
                 # The first one alone: all of a usual file take OpenSSL a tenth of the way to the first word, and boto3
                 # reads them again.
-                first = _CERTIFICATE.search(Path(found).read_text("latin-1"))
+                first = _CERTIFICATE.search(Path(found).read_text("ascii", "backslashreplace"))
                 if first is None:
                     raise OSError("there are none in it")
                 if first[1] == "CERTIFICATE":

@@ -174,9 +174,9 @@ def connection_error(
     hint = "Check the network, the region's name, and HTTPS_PROXY and AWS_CA_BUNDLE where you need them."
     transient = True
     refused = _PROXY_REFUSED.search(f"{detail} {getattr(cause, 'kwargs', '')}")
-    if "CERTIFICATE_VERIFY_FAILED" in detail:
+    if "CERTIFICATE_VERIFY_FAILED" in detail or "[X509]" in detail:
         hint = "Set AWS_CA_BUNDLE to a file with the certificates of your company's proxy, and start again."
-        # An authority that is not trusted now will not be in a second.
+        # An authority that is not trusted now, or that can't be read, will not be in a second.
         transient = False
     elif refused and "Proxy" in type(cause).__name__:
         what, detail = "was refused by the proxy", refused[0].strip()
