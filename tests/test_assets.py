@@ -14,9 +14,9 @@ import pytest
 from assistant_app.assets import LARGEST, Assets, Files
 from assistant_app.gate import Access
 from assistant_app.login import HashedAccounts, Login
-from assistant_app.preloads import kinds_of, needed
+from assistant_app.preloads import needed
 
-from .browser import OpenPage, ScriptedClient, Served, serving
+from .browser import ScriptedClient, serving
 
 SCRIPT = b"export const name = 1;\n" * 100
 THEME = b"body { color: red }"
@@ -202,17 +202,3 @@ def test_who_has_not_signed_in_gets_none_of_it(tmp_path: Path) -> None:
         assert [visitor.get(path).status_code for path in paths] == [200] * 3
         for path in paths:
             assert "max-age" in visitor.get(path).headers["cache-control"]
-
-
-def test_the_page_names_all_that_it_loads_and_little_else(served: Served, open_page: OpenPage) -> None:
-    page = open_page()
-    asked = "() => performance.getEntriesByType('resource').map(each => new URL(each.name).pathname)"
-    loaded = {path.removeprefix("/assets/") for path in page.evaluate(asked) if path.startswith("/assets/")}
-    kinds = kinds_of(served.demo)
-    # Gradio's list of conversations in the browser, which brings a library of ciphers along.
-    assert "browserstate" not in kinds
-    named = needed(Path(gradio.__file__).parent / "templates/frontend", kinds)
-    assert loaded - set(named) == set()
-    assert len(loaded) > 60
-    # Those of all kinds of components are five times as many.
-    assert len(named) < 100
