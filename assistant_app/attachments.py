@@ -139,6 +139,11 @@ class Waiting:
             self.add(place, held.values())
         return bool(held)
 
+    def forget(self, owner: str) -> None:
+        """All of an owner's, in whatever tab."""
+        for place in [each for each in self._tabs if each[0] == owner]:
+            del self._tabs[place]
+
     def take(self, place: Place, attached: str) -> list[Document]:
         """The documents that a page says are attached, a text of ids. Raises GoneError where one is missing."""
         held = self.of(place)

@@ -126,7 +126,7 @@ def build(chats: Chats) -> gr.Blocks:
 
 def _build(chats: Chats) -> gr.Blocks:
     chat = Chat(chats, Header(chats.client))
-    side_bar = Sidebar(chats, chat.tabs)
+    side_bar = Sidebar(chats, chat.tabs, chat.waiting.forget)
     # A plain string: I18nData would show its own source in the browser's tab.
     with Page(title="Assistant", analytics_enabled=False, fill_height=True) as demo:
         parts = _lay_out(chat)

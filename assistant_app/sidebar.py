@@ -44,9 +44,11 @@ _EXPORTS = {"markdown": ("md", "text/markdown"), "json": ("json", "application/j
 class Sidebar:
     """The listeners of the side bar. None raises; what went wrong is said in the notice that they return."""
 
-    def __init__(self, chats: Chats, tabs: Tabs) -> None:
+    def __init__(self, chats: Chats, tabs: Tabs, forgotten: Callable[[str], object] = lambda owner: None) -> None:
+        """`forgotten` is called with an owner whose data was deleted, for what the page itself holds of it."""
         self.chats = chats
         self.tabs = tabs
+        self._forgotten = forgotten
         self._importing = False
         self._actions: dict[str, Callable[..., dict[str, Any]]] = {
             "rename": self._rename,
@@ -124,6 +126,8 @@ class Sidebar:
                 done = await self._alone(owner, given, language)
             else:
                 done = await asyncio.to_thread(self._actions[given["do"]], owner, given, language)
+                if given["do"] == "forget_all":
+                    self._forgotten(owner)
         except Exception as error:
             done = _said(error, language)
         # Two equal answers one after the other are two answers.

@@ -131,7 +131,7 @@ def long_library(last: int) -> dict[str, float]:
     }
 
 
-def long_page(*lengths: int, rounds: int = 30) -> list[float]:
+def long_page(*lengths: int, rounds: int = 100) -> list[float]:
     """CPU seconds of the server's process for a turn of one word in chats of so many turns, the first one left out.
 
     Each has a server of its own, and they take turns, as in `long_library`. The mean: what is done now and then counts.

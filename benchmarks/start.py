@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.load import WIRE_MODEL as CLAUDE  # noqa: E402
-from benchmarks.load import Load, bedrock_server, config_of  # noqa: E402
+from benchmarks.load import Load, address_of, bedrock_server, config_of  # noqa: E402
 from benchmarks.visitor import Visitor  # noqa: E402
 
 NOVA = "amazon.nova-lite-v1:0"
@@ -235,12 +235,12 @@ def visitors(environment: dict[str, str]) -> tuple[float, float]:
 
 
 async def _two(url: str) -> tuple[float, float]:
-    host, port = url.split("//")[1].strip("/").split(":")
-    config = await config_of(host, int(port))
+    host, port = address_of(url)
+    config = await config_of(host, port)
     waited = []
     for _ in range(2):
         moments: list[float] = []
-        visitor = Visitor(config, host, int(port), heard=lambda text, to=moments: to.append(time.monotonic()))  # type: ignore[misc]
+        visitor = Visitor(config, host, port, heard=lambda text, to=moments: to.append(time.monotonic()))  # type: ignore[misc]
         await visitor.load()
         moments.clear()
         begun = time.monotonic()

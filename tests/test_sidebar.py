@@ -18,6 +18,7 @@ from assistant.errors import StoreError
 from assistant.messages import STOP_REASONS
 from assistant.stored import ConversationSummary
 from assistant_app import guard, show, sidebar, words
+from assistant_app.attachments import Waiting, place_of
 from assistant_app.gate import TICKET
 from assistant_app.identity import owner_of
 from assistant_app.sidebar import Sidebar
@@ -120,6 +121,17 @@ def test_an_export_is_in_the_reader_s_language(chats: Chats) -> None:
     assert "**Tú**" in json.loads(answer)["text"]
     for reason in {*STOP_REASONS, "running"} - {"end_turn", "stop_sequence"}:
         assert reason in words.EXPORTED_ENDINGS
+
+
+def test_with_all_data_goes_what_waits_to_be_sent(chats: Chats) -> None:
+    waiting, notes = Waiting(), Document.from_text("The code is 1234.")
+    mine, theirs = place_of(request_of()), place_of(request_of(owner="b" * 32))
+    for place in (mine, (mine[0], "another tab"), theirs):
+        waiting.add(place, [notes])
+    side = Sidebar(chats, Tabs(), waiting.forget)
+    asyncio.run(side.act(json.dumps({"do": "forget_all"}), "", "0", request_of()))
+    assert waiting.of(mine) == waiting.of((mine[0], "another tab")) == {}
+    assert waiting.of(theirs) == {notes.id: notes}
 
 
 def test_only_who_has_signed_in_can_sign_out(chats: Chats) -> None:
