@@ -36,7 +36,7 @@ BARS = {
     "idle hour of 1,000 sessions: memory, kB a session": 1.0,
     "idle hour of 1,000 sessions: threads more": 0.0,
     "library, turn 10,000 / turn 100, CPU": 1.2,
-    "page, turn 10,000 / turn 100, CPU": 1.5,
+    "page, turn 10,000 / turn 100, CPU": 1.2,
     "600,000 characters pasted: longest task in the browser, ms": 1000.0,
     "600,000 characters pasted: longest stall of the server, ms": 500.0,
 }
